@@ -8,7 +8,7 @@ from perfsim.costs.phase import PhaseCost
 from perfsim.devices import Device
 from perfsim.graph import Unit
 from perfsim.quantities.dtypes import DType
-from perfsim.quantities.numbers import Number, minimum, over_steps
+from perfsim.quantities.numbers import Number, minimum
 
 __all__ = ["PowerModel", "dynamic_energy", "phase_energy", "power_model"]
 
@@ -73,7 +73,7 @@ def phase_energy(phase: PhaseCost, device: Device, power: PowerModel) -> Number:
     formats: dict[str, tuple[DType, Number]] = {}
     for cost, count in phase.kernels:
         _, flops = formats.get(cost.dtype.name, (cost.dtype, 0))
-        formats[cost.dtype.name] = (cost.dtype, flops + over_steps(cost.matrix_flops * count, phase.steps))
+        formats[cost.dtype.name] = (cost.dtype, flops + phase.over_job(cost.matrix_flops * count))
     energy = power.busy * phase.runtime + power.serving * phase.serving
     for dtype, flops in formats.values():
         if not (isinstance(flops, int | float) and flops == 0):

@@ -38,16 +38,24 @@ class Memory:
 def memory_of(phases: tuple[PhaseCost, ...], capacity: Number | None, pipeline: int) -> Memory:
     """Memory of a plan on its fullest device.
 
-    Weights are stored once for all phases; the cache counts at its longest; activations at the worst
+    Weights are stored once for all phases of a network; its cache counts at its longest; activations at the worst
     moment of any phase. With ``pipeline`` stages the fullest one holds the most layers and the larger of
     embedding and head.
     """
     return Memory(
-        weights=max(_largest(_stored(p.graph, Role.WEIGHT, pipeline)) for p in phases),
-        kv_cache=max(_largest(_stored(p.graph, Role.KV_CACHE, pipeline)) for p in phases),
+        weights=_side_by_side(phases, Role.WEIGHT, pipeline),
+        kv_cache=_side_by_side(phases, Role.KV_CACHE, pipeline),
         activations=max(_largest(activation_peak(p)) for p in phases),
         capacity=capacity,
     )
+
+
+def _side_by_side(phases: tuple[PhaseCost, ...], role: Role, pipeline: int) -> Number:
+    """Bytes of a role: the largest of the phases of each network, summed over the networks [byte]."""
+    networks: dict[str, list[Number]] = {}
+    for cost in phases:
+        networks.setdefault(cost.phase.network, []).append(_largest(_stored(cost.graph, role, pipeline)))
+    return sum(max(each) for each in networks.values())
 
 
 def _largest(value: Number) -> Number:

@@ -59,25 +59,41 @@ class PhaseCost:
 
     kernels: (cost of one execution, executions per step); runtime [s]; overhead: part of it in which the
     device waits for the host [s]; step_runtimes: of each step, an array if they differ [s]; serving: host time per
-    sequence between steps, part of the runtime [s]; tokens, sequences, repeated: as in the phase.
+    sequence between steps, part of the runtime [s]; phase: what was costed. A share of the phase below 1 scales the
+    totals, not the step runtimes.
     """
 
-    name: str
+    phase: Phase
     graph: OperatorGraph
-    steps: Number
     kernels: tuple[tuple[KernelCost, Number], ...]
     lowered: tuple[Kernel, ...]
     runtime: Number
     overhead: Number
     step_runtimes: Number
     serving: Number = 0.0
-    tokens: Number = 1
-    sequences: Number = 1
-    repeated: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the phase."""
+        return self.phase.name
+
+    @property
+    def steps(self) -> Number:
+        """Passes over the graph [1]."""
+        return self.phase.steps
+
+    @property
+    def repeat(self) -> Number:
+        """Expected passes in one job [1]: steps × share."""
+        return self.steps * self.phase.share
+
+    def over_job(self, per_step: Number) -> Number:
+        """Expected total over one job of a value per step."""
+        return over_steps(per_step, self.steps) * self.phase.share
 
     def total(self, field: str) -> Number:
         """Sum of a field of the kernels over all executions and steps."""
-        return sum(over_steps(getattr(cost, field) * count, self.steps) for cost, count in self.kernels)
+        return sum(self.over_job(getattr(cost, field) * count) for cost, count in self.kernels)
 
     @property
     def flops(self) -> Number:
@@ -127,11 +143,12 @@ def phase_cost(phase: Phase, system: System, stack: Stack, stages: int = 1) -> P
         tokens=phase.tokens, sequences=phase.sequences, per_token=stack.parameter("host_per_token"),
         per_sequence=per_sequence, gap=stack.parameter("step_gap"),
     )  # fmt: skip
-    step = step_runtime(device=device, host=host, frame=frame)
-    runtime = over_steps(step, phase.steps)
-    serving = over_steps(phase.sequences * per_sequence, phase.steps)
-    overhead = over_steps(step - device, phase.steps)
+    step = step_runtime(device=device, host=host, frame=frame) + phase.delay
+
+    def over_job(per_step: Number) -> Number:
+        return over_steps(per_step, phase.steps) * phase.share
+
     return PhaseCost(
-        phase.name, graph, phase.steps, kernels, lowered, runtime, overhead, step, serving, phase.tokens,
-        phase.sequences, phase.repeated,
+        phase, graph, kernels, lowered, over_job(step), over_job(step - device), step,
+        over_job(phase.sequences * per_sequence),
     )  # fmt: skip

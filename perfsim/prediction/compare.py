@@ -19,7 +19,7 @@ from perfsim.prediction.predict import apply_what_ifs, predict, system
 from perfsim.prediction.prediction import Prediction
 from perfsim.prediction.variant import read_variant
 from perfsim.quantities.dimensions import Dimension
-from perfsim.quantities.numbers import Number, over_steps
+from perfsim.quantities.numbers import Number
 from perfsim.quantities.units import DIMENSIONS
 from perfsim.techniques.base import Technique
 from perfsim.workloads import Job
@@ -158,8 +158,8 @@ def _resource(p: Prediction, phase: PhaseCost, bound: str, at: int) -> str:
         return f"{'matrix' if cost.matrix else 'vector'} {cost.dtype.name}"
     if bound == "memory":
         cache = device.cache
-        main = over_steps(cost.traffic, phase.steps) / device.bandwidth
-        slower = cache is not None and over_steps(cost.moved, phase.steps) / cache.bandwidth > main
+        main = phase.over_job(cost.traffic) / device.bandwidth
+        slower = cache is not None and phase.over_job(cost.moved) / cache.bandwidth > main
         return cache.name if cache is not None and slower else device.main_memory
     return "kernel launch" if bound == "overhead" else p.system.scale_up().name
 

@@ -17,7 +17,7 @@ from perfsim.prediction.numbers_used import numbers_used
 from perfsim.prediction.rows import OperatorRow
 from perfsim.prediction.symbolic import MEANING, Formula, PhaseFormulas, formula_text, middle, of_step, phase_formulas
 from perfsim.quantities.dimensions import Dimension
-from perfsim.quantities.numbers import Number, is_array, over_steps
+from perfsim.quantities.numbers import Number, is_array
 from perfsim.quantities.units import DIMENSIONS, format_quantity
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ class _Entry:
     @property
     def total(self) -> dict[str, Number]:
         """The same over all executions and steps; the chain and the launch are overhead [s]."""
-        cost, steps = self.cost, self.phase.steps
+        cost = self.cost
         overhead = cost.launch + cost.chain
         named = {"compute": cost.compute, "memory": cost.memory, "network": cost.network, "overhead": overhead}
-        return {name: over_steps(value * self.count, steps) for name, value in named.items()}
+        return {name: self.phase.over_job(value * self.count) for name, value in named.items()}
 
 
 def explain(p: Prediction, phase: str | None = None, operator: str | None = None) -> str:

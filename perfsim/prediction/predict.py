@@ -127,7 +127,7 @@ def planned(model: Model, job: Job, target: System, stack: Stack, chain: tuple[T
     output = getattr(job, "output_tokens", 0)
     if isinstance(output, int) and output <= REMEMBERED_STEPS:
         return _remembered(model, job, target.device, target.count, stack, chain)
-    return _plan(model, job, Context(model, target, stack), chain)
+    return _plan(model, job, Context(model, target, stack, find_model), chain)
 
 
 @lru_cache(maxsize=32)
@@ -135,7 +135,7 @@ def _remembered(
     model: Model, job: Job, device: Device, count: int, stack: Stack, chain: tuple[Technique, ...]
 ) -> Plan:
     """Plans are pure functions of their arguments, so the last few are kept."""
-    return _plan(model, job, Context(model, System(device, count), stack), chain)
+    return _plan(model, job, Context(model, System(device, count), stack, find_model), chain)
 
 
 def _plan(model: Model, job: Job, context: Context, chain: tuple[Technique, ...]) -> Plan:

@@ -19,7 +19,7 @@ from perfsim.prediction.rows import OperatorRow, PhaseRow, operator_rows, phase_
 from perfsim.quantities.dtypes import dtype
 from perfsim.quantities.numbers import Number
 from perfsim.techniques.base import Technique
-from perfsim.workloads import Job, Layout, Phase
+from perfsim.workloads import Job, Layout
 
 if TYPE_CHECKING:
     from perfsim.prediction.traffic import TrafficDay
@@ -54,17 +54,21 @@ class Prediction:
     def _phase(self, name: str) -> PhaseCost | None:
         return next((phase for phase in self.costs if phase.name == name), None)
 
+    def _stage(self, stage: str) -> Number | None:
+        """Runtime of all phases of a stage [s]; None if there is none."""
+        runtimes = [cost.runtime for cost in self.costs if cost.phase.stage == stage]
+        return sum(runtimes) if runtimes else None
+
     @property
     def ttft(self) -> Number | None:
         """Time to first token [s]; None without a prefill."""
-        prefill = self._phase("prefill")
-        return None if prefill is None else prefill.runtime
+        return self._stage("prefill")
 
     @property
     def tpot(self) -> Number | None:
         """Mean time per further output token [s]; None without a decode."""
-        decode = self._phase("decode")
-        return None if decode is None else decode.runtime / decode.steps
+        decode = self._stage("decode")
+        return None if decode is None else decode / self.job.decode_steps
 
     @property
     def throughput(self) -> Number | None:
@@ -270,8 +274,7 @@ class Prediction:
         stack: resolved for the device, with the structure (attention, fusion) of the present one.
         """
         stages = self.layout.pipeline
-        phases = (Phase(c.name, c.graph, c.steps, c.tokens, c.sequences, c.repeated) for c in self.costs)
-        costs = tuple(phase_cost(phase, self.system, stack, stages) for phase in phases)
+        costs = tuple(phase_cost(cost.phase, self.system, stack, stages) for cost in self.costs)
         return replace(self, stack=stack, costs=costs)
 
     def phase(self, name: str) -> PhaseCost:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from perfsim.costs import KernelCost, PhaseCost
 from perfsim.devices import Device
-from perfsim.quantities.numbers import Number, over_steps
+from perfsim.quantities.numbers import Number
 
 __all__ = ["OperatorRow", "PhaseRow", "bound_of", "operator_rows", "phase_row", "whole"]
 
@@ -53,11 +53,11 @@ class PhaseRow:
     levels: dict[str, Number]
 
 
-def _times(cost: KernelCost, count: Number, steps: Number) -> dict[str, Number]:
+def _times(cost: KernelCost, count: Number, phase: PhaseCost) -> dict[str, Number]:
     names = {"compute": cost.compute, "memory": cost.memory, "network": cost.network, "overhead": cost.launch}
     if cost.chain is not None:
         names["overhead"] = cost.launch + cost.chain
-    return {name: over_steps(value * count, steps) for name, value in names.items()}
+    return {name: phase.over_job(value * count) for name, value in names.items()}
 
 
 def bound_of(times: dict[str, Number]) -> str:
@@ -68,38 +68,38 @@ def bound_of(times: dict[str, Number]) -> str:
 def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
     """Rows of a phase: its kernels, and the time in which the device waits for the host."""
     for cost, count in phase.kernels:
-        flops = whole(over_steps(cost.flops * count, phase.steps) * devices)
-        traffic = whole(over_steps(cost.traffic * count, phase.steps) * devices)
-        runtime = over_steps(cost.runtime * count, phase.steps)
-        bound = bound_of(_times(cost, count, phase.steps))
+        flops = whole(phase.over_job(cost.flops * count) * devices)
+        traffic = whole(phase.over_job(cost.traffic * count) * devices)
+        runtime = phase.over_job(cost.runtime * count)
+        bound = bound_of(_times(cost, count, phase))
         useful = cost.matrix_flops if cost.matrix else cost.flops
-        done = over_steps(useful * count, phase.steps)
+        done = phase.over_job(useful * count)
         efficiency = done / (cost.peak * runtime) if runtime else None
         intensity = flops / traffic if traffic else None
-        performance = over_steps(cost.flops * count, phase.steps) / runtime if runtime else None
-        name, executions = cost.name, count * phase.steps
+        performance = phase.over_job(cost.flops * count) / runtime if runtime else None
+        name, executions = cost.name, count * phase.repeat
         yield OperatorRow(
             name, cost.kind, phase.name, executions, flops, traffic, runtime, bound, intensity, efficiency, performance,
             cost.parts,
         )  # fmt: skip
     if phase.overhead > 0:
-        yield OperatorRow("host", "host", phase.name, phase.steps, 0, 0, phase.overhead, "overhead", None, None, None)
+        yield OperatorRow("host", "host", phase.name, phase.repeat, 0, 0, phase.overhead, "overhead", None, None, None)
 
 
 def phase_row(phase: PhaseCost, energy: Number | None, devices: int, device: Device) -> PhaseRow:
     """Totals of a phase; its bound is the activity with the largest sum over all kernels."""
     sums = dict.fromkeys(BOUNDS, 0.0)
     for cost, count in phase.kernels:
-        times = _times(cost, count, phase.steps)
+        times = _times(cost, count, phase)
         largest = bound_of(times)
-        sums[largest] += over_steps(cost.runtime * count, phase.steps)
+        sums[largest] += phase.over_job(cost.runtime * count)
     sums["overhead"] += phase.overhead
     traffic = whole(phase.traffic * devices)
     levels = {device.main_memory: traffic}
     if device.cache is not None:
         levels[device.cache.name] = whole(phase.moved * devices)
     flops = whole(phase.flops * devices)
-    return PhaseRow(phase.name, phase.steps, phase.runtime, energy, flops, traffic, bound_of(sums), levels)
+    return PhaseRow(phase.name, phase.repeat, phase.runtime, energy, flops, traffic, bound_of(sums), levels)
 
 
 def whole(value: Number) -> Number:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import sympy
 
+from perfsim.catalog import model as find_model
 from perfsim.costs.lowering import Kernel, kernels_of, place_on_chip
 from perfsim.graph import OperatorGraph, Placement
 from perfsim.prediction.predict import planned
@@ -97,7 +98,7 @@ def phase_formulas(p: Prediction) -> tuple[PhaseFormulas, ...]:
 
 def _planned_job(p: Prediction) -> Job:
     """The job as the techniques hand it to the plan, e.g. one replica's share of the batch."""
-    context, job = Context(p.model, p.system, p.stack), p.job
+    context, job = Context(p.model, p.system, p.stack, find_model), p.job
     for technique in p.using:
         job = technique.prepare(job, context)
     return job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -19,11 +19,15 @@ __all__ = ["Context", "GraphRewrite", "PlanRewrite", "Technique", "parameter"]
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a technique may look at: the model, the system and the stack."""
+    """What a technique may look at: the model, the system and the stack.
+
+    find_model: the catalogue, for techniques that bring a second network (a draft, a cascade, an auxiliary model).
+    """
 
     model: Model
     system: System
     stack: Stack
+    find_model: Callable[[str], Model]
 
 
 def parameter(

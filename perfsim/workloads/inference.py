@@ -43,6 +43,10 @@ class Inference(Job):
     at_least: ClassVar[dict[str, int]] = {"batch": 1, "prompt_tokens": 1, "output_tokens": 0}
 
     @property
+    def decode_steps(self) -> Number:
+        return self.output_tokens - 1
+
+    @property
     def tokens_out(self) -> Number:
         return self.batch * self.output_tokens
 
@@ -51,7 +55,7 @@ class Inference(Job):
         model = _language_model(model, self)
         prompt = model.graph(self.step(stack, tokens=self.prompt_tokens, context=self.prompt_tokens))
         phases = [Phase("prefill", prompt, 1, self.batch * self.prompt_tokens, self.batch)]
-        steps = self.output_tokens - 1
+        steps = self.decode_steps
         if is_symbolic(steps) or steps > 0:
             step = self.step(stack, tokens=1, context=self._positions(steps), decode=True)
             phases.append(Phase("decode", model.graph(step), steps, self.batch, self.batch, True))
@@ -98,6 +102,10 @@ class Decode(Job):
 
     task: ClassVar[str] = "decode"
     at_least: ClassVar[dict[str, int]] = {"batch": 1, "context_length": 1}
+
+    @property
+    def decode_steps(self) -> Number:
+        return 1
 
     @property
     def tokens_out(self) -> Number:

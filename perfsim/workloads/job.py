@@ -96,6 +96,11 @@ class Job(ABC):
         """The phases that this job makes of ``model`` on ``stack``."""
 
     @property
+    def decode_steps(self) -> Number:
+        """Output tokens that decode makes per sequence [1]: all but the first, which the prompt pass makes."""
+        return 0
+
+    @property
     @abstractmethod
     def tokens_out(self) -> Number:
         """Tokens (or samples) that the job delivers over all sequences [1]."""

@@ -38,8 +38,12 @@ class Layout:
 class Phase:
     """``steps`` passes over one graph. Shapes may be arrays whose last axis runs over the steps.
 
-    tokens: new positions per pass, over all sequences; sequences: how many; repeated: whether passes follow
-    each other, so that a cache may still hold what the last one touched.
+    name: ``stage`` or ``stage/part``, e.g. ``decode`` or ``decode/draft``; tokens: new positions per pass, over all
+    sequences; sequences: how many; repeated: whether passes follow each other, so that a cache may still hold what the
+    last one touched; share: expected executions of the whole phase in one job [1], e.g. the probability that a cascade
+    reaches it; network: whose weights and caches it uses, "" for the model asked for: phases of one network share
+    them, those of different networks lie side by side; delay: declared time per pass that no work on the device
+    explains, e.g. an index lookup or a radio [s].
     """
 
     name: str
@@ -48,6 +52,14 @@ class Phase:
     tokens: Number = 1
     sequences: Number = 1
     repeated: bool = False
+    share: Number = 1
+    network: str = ""
+    delay: Number = 0.0
+
+    @property
+    def stage(self) -> str:
+        """The name up to the slash: ``prefill`` phases make the first token, ``decode`` phases the rest."""
+        return self.name.partition("/")[0]
 
 
 @dataclass(frozen=True, eq=False)
