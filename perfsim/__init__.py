@@ -6,6 +6,7 @@ from types import ModuleType
 from perfsim.catalog import device, model, stack
 from perfsim.errors import PerfsimError
 from perfsim.prediction.compare import compare
+from perfsim.prediction.ledger import ledger
 from perfsim.prediction.predict import largest_batch, predict, system
 from perfsim.prediction.prediction import Prediction
 from perfsim.techniques.parallel import Parallel
@@ -22,6 +23,7 @@ __all__ = [
     "compare",
     "device",
     "largest_batch",
+    "ledger",
     "model",
     "predict",
     "stack",

@@ -61,11 +61,6 @@ def test_lists_are_complete(command):
     assert all(name in text for name in NAMES[command])
 
 
-def test_there_are_no_published_systems_yet():
-    assert as_json("systems") == []
-    assert run("systems").stdout.startswith("0 systems\n")
-
-
 def test_devices_have_the_keys_of_the_contract():
     rows = {row["name"]: row for row in as_json("devices")}
     h100 = rows["h100-sxm5-80gb"]

@@ -14,12 +14,13 @@ from perfsim.quantities.numbers import Number, ceil_div
 __all__ = ["ATTENTION_KERNELS", "AttentionKernel", "rotate_and_store"]
 
 AttentionKernel = Callable[..., str]
-"""(builder, step, (queries, keys, values), window, further inputs, value_dim=0) → attended features."""
+"""(builder, step, (queries, keys, values), window, further inputs, value_dim=0, name="attention", context=None) →
+attended features. ``context``: positions that every query sees, both ways; None for the causal mask of the step."""
 
 
 def naive(
     b: GraphBuilder, step: Step, qkv: tuple[str, str, str], window: Number | None, extra: tuple[str, ...],
-    value_dim: int = 0,
+    value_dim: int = 0, name: str = "attention", context: Number | None = None,
 ) -> str:  # fmt: skip
     """Scores, mask, softmax in fp32 and weighted values, each on every (query, key) pair in memory.
 
@@ -28,36 +29,40 @@ def naive(
     """
     del window
     queries, keys, values = qkv
-    scores = b.add(Scores, "attention.scores", (queries, keys), context=step.context)
-    wide = b.add(Elementwise, "attention.upcast", (scores,), dtype=DTYPES["fp32"], function="upcast")
-    masked = b.add(Elementwise, "attention.mask", (wide,), function="mask")
-    probabilities = b.add(Softmax, "attention.softmax", (masked, *extra))
-    narrow = b.add(Elementwise, "attention.downcast", (probabilities,), dtype=step.dtype, function="downcast")
-    attended: str = b.add(Values, "attention.values", (narrow, values), value_dim=value_dim)
+    seen = step.context if context is None else context
+    scores = b.add(Scores, f"{name}.scores", (queries, keys), context=seen)
+    wide = b.add(Elementwise, f"{name}.upcast", (scores,), dtype=DTYPES["fp32"], function="upcast")
+    masked = b.add(Elementwise, f"{name}.mask", (wide,), function="mask")
+    probabilities = b.add(Softmax, f"{name}.softmax", (masked, *extra))
+    narrow = b.add(Elementwise, f"{name}.downcast", (probabilities,), dtype=step.dtype, function="downcast")
+    attended: str = b.add(Values, f"{name}.values", (narrow, values), value_dim=value_dim)
     return attended
 
 
 def fused(
     b: GraphBuilder, step: Step, qkv: tuple[str, str, str], window: Number | None, extra: tuple[str, ...],
-    value_dim: int = 0,
+    value_dim: int = 0, name: str = "attention", context: Number | None = None,
 ) -> str:  # fmt: skip
     """One kernel; scores stay on chip and only visible pairs are computed."""
     attended: str = b.add(
-        FusedAttention, "attention.fused", (*qkv, *extra), context=step.context, window=window, value_dim=value_dim
-    )
+        FusedAttention, f"{name}.fused", (*qkv, *extra), context=step.context if context is None else context,
+        causal=context is None, window=window, value_dim=value_dim,
+    )  # fmt: skip
     return attended
 
 
 def paged(
     b: GraphBuilder, step: Step, qkv: tuple[str, str, str], window: Number | None, extra: tuple[str, ...],
-    value_dim: int = 0,
+    value_dim: int = 0, name: str = "attention", context: Number | None = None,
 ) -> str:  # fmt: skip
     """The fused kernel over a cache in pages: it reads a block table; memory is taken in whole pages."""
+    if context is not None:  # what an encoder left is not in pages
+        return fused(b, step, qkv, window, extra, value_dim, name, context)
     pages = ceil_div(step.context, step.block_tokens)
-    table = b.tensor("attention.block_table", (step.batch, pages), DTYPES["int32"], Role.INDEX)
+    table = b.tensor(f"{name}.block_table", (step.batch, pages), DTYPES["int32"], Role.INDEX)
     attended: str = b.add(
         FusedAttention,
-        "attention.paged",
+        f"{name}.paged",
         (*qkv, table, *extra),
         context=step.context,
         window=window,

@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from perfsim.architectures.attention import Attention
+from perfsim.architectures.language import LanguageModel
 from perfsim.architectures.latent_attention import LatentAttention
 from perfsim.architectures.mlp import MixtureOfExperts, Mlp
-from perfsim.architectures.model import Model
+from perfsim.architectures.ssm import ChunkedStateSpace, SelectiveStateSpace
 from perfsim.architectures.step import Step
 from perfsim.graph import GraphBuilder, OperatorGraph, Role
 from perfsim.ops import Elementwise, Embedding, Linear, Norm, Sample, Select
 from perfsim.quantities.dtypes import DTYPES
 
-__all__ = ["Block", "DecoderModel", "LayerGroup"]
+__all__ = ["Block", "DecoderModel", "LayerGroup", "Mixer"]
+
+
+Mixer = Attention | LatentAttention | SelectiveStateSpace | ChunkedStateSpace
+"""What mixes the positions of a layer."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,20 @@ class Block:
 
 @dataclass(frozen=True)
 class LayerGroup:
-    """``count`` equal layers."""
+    """``count`` equal layers: a mixer of positions and a feed-forward block, either of which may be missing.
+
+    mixer: how the first branch is called.
+    """
 
     name: str
     count: int
-    attention: Attention | LatentAttention
-    mlp: Mlp | MixtureOfExperts
+    attention: Mixer | None
+    mlp: Mlp | MixtureOfExperts | None
+    mixer: str = "attention"
 
 
 @dataclass(frozen=True)
-class DecoderModel(Model):
+class DecoderModel(LanguageModel):
     """An autoregressive transformer, described by its shape.
 
     hidden: model width; vocabulary: tokens; vocabulary_multiple: the table is padded to a multiple of it;
@@ -75,8 +84,6 @@ class DecoderModel(Model):
     dtype: str | None = None
     context_limit: int | None = None
     remarks: tuple[str, ...] = ()
-
-    family = "language model"
 
     def shape(self) -> dict[str, int]:
         return {"layers": self.layers, "hidden": self.hidden}
@@ -149,17 +156,17 @@ class DecoderModel(Model):
         return self._norm(b, step, "embedding.norm", x) if self.embedding_norm else x
 
     def _layer(self, b: GraphBuilder, step: Step, x: str, group: LayerGroup) -> str:
-        def attend(y: str) -> str:
-            return group.attention.build(b, step, y, self.hidden)
-
-        def feed(y: str) -> str:
-            return group.mlp.build(b, step, y, self.hidden)
-
-        if not self.block.parallel:
-            return self._branch(b, step, self._branch(b, step, x, "attention", attend), "mlp", feed)
+        mixer, mlp = group.attention, group.mlp
+        if not self.block.parallel or mixer is None or mlp is None:
+            if mixer is not None:
+                x = self._branch(b, step, x, group.mixer, lambda y: mixer.build(b, step, y, self.hidden))
+            if mlp is not None:
+                x = self._branch(b, step, x, "mlp", lambda y: mlp.build(b, step, y, self.hidden))
+            return x
         first = self._norm(b, step, "attention_norm", x) if self.block.before else x
         second = first if self.block.shared or not self.block.before else self._norm(b, step, "mlp_norm", x)
-        both = b.add(Elementwise, "branches.add", (attend(first), feed(second)), function="add")
+        attended, fed = mixer.build(b, step, first, self.hidden), mlp.build(b, step, second, self.hidden)
+        both = b.add(Elementwise, "branches.add", (attended, fed), function="add")
         y: str = b.add(Elementwise, "residual.add", (both, x), function="add")
         return y
 

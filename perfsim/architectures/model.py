@@ -26,6 +26,8 @@ class Model(ABC):
 
     family: str = "model"
     """What the family is called in messages, e.g. ``language model``."""
+    usual_task: str = "inference"
+    """What one does with such a model, unless a task is stated."""
     conventions: tuple[str, ...] = (
         "causal attention counts visible (query, key) pairs only; the naive attention graph counts all pairs it "
         "computes",

@@ -18,7 +18,8 @@ class Step:
     itself included; dtype, weight_dtype, cache_dtype: formats of activations, weights and KV cache;
     attention: ``naive``, ``fused`` or ``paged``; block_tokens: positions per page of a paged cache;
     decode: whether this is a decode step (latent attention then works in the latent space); all_logits: whether the
-    stack computes logits of every position, in fp32, instead of the last position only.
+    stack computes logits of every position, in fp32, instead of the last position only; source: positions that an
+    encoder read before this decode step.
     """
 
     batch: Number
@@ -31,3 +32,4 @@ class Step:
     block_tokens: int = 1
     decode: bool = False
     all_logits: bool = False
+    source: Number = 0

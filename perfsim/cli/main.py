@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "plot": "figures of a prediction or of devices",
         "idealized": "the idealized-runtime table of ten models, predicted beside measured",
         "validate": "predicted against measured",
+        "claims": "published claims against predictions",
+        "ledger": "what each optimization buys, alone and in order",
         "calibrate": "fit a stack to measurements, or measure this machine",
         "models": "list the models of the catalogue",
         "devices": "list the devices of the catalogue",

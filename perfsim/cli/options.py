@@ -12,6 +12,7 @@ import click
 from perfsim.architectures import Model, VisionModel
 from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
+from perfsim.catalog.systems import expanded
 from perfsim.devices import Stack, System
 from perfsim.errors import InputError, UnknownNameError
 from perfsim.prediction.predict import apply_what_ifs, largest_batch, predict, system
@@ -19,12 +20,9 @@ from perfsim.prediction.prediction import Prediction
 from perfsim.techniques.base import Technique
 from perfsim.techniques.parallel import Parallel
 from perfsim.techniques.registry import resolve_techniques
-from perfsim.workloads import Decode, Inference, Job, Prefill, SinglePass
+from perfsim.workloads import JOBS, Job
 
-__all__ = ["JOBS", "Request", "changes_of", "job_options", "read_request", "task_of"]
-
-JOBS: Mapping[str, type[Job]] = MappingProxyType({kind.task: kind for kind in (Inference, Prefill, Decode, SinglePass)})
-"""Jobs by the name of their task."""
+__all__ = ["Request", "changes_of", "job_options", "read_request", "task_of"]
 
 LATER = ("training",)
 """Tasks of the contract that this version does not predict."""
@@ -127,7 +125,7 @@ def read_request(model: str, on: str, options: Mapping[str, Any]) -> Request:
         given = f"--image-size {options['image_size']}"
         raise InputError(f"{given}: {network.name} is a language model and sees no images; leave it out")
     fields_of_job = _job_fields(options, task)
-    using = resolve_techniques(options["using"])
+    using = resolve_techniques(expanded(options["using"]))
     layout = _layout(options, using)
     chain = using if layout is None else (*using, layout)
     target, software = system(on, _count(options, chain)), find_stack(options["stack"])
@@ -153,8 +151,7 @@ def _largest(model: Model, job: Job, target: System, stack: Stack, chain: tuple[
 
 def task_of(options: Mapping[str, Any], model: Model) -> str:
     """The stated task, else what one does with such a model."""
-    usual = SinglePass.task if isinstance(model, VisionModel) else Inference.task
-    return usual if options["task"] is None else str(options["task"])
+    return model.usual_task if options["task"] is None else str(options["task"])
 
 
 def _job_fields(options: Mapping[str, Any], task: str) -> dict[str, Any]:

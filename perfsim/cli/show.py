@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from perfsim.catalog import device, model_entry, stack
+from perfsim.catalog.systems import published_system
 from perfsim.cli.device_table import unverified
 from perfsim.cli.output import json_option, print_json, print_table
+from perfsim.cli.systems import system_row
 from perfsim.cli.techniques import technique_row
 from perfsim.devices import Device, Stack
 from perfsim.devices.profile import Datum, Profile
@@ -24,7 +26,7 @@ __all__ = ["command"]
 @click.argument("name")
 @json_option
 def command(kind: str, name: str, as_json: bool) -> None:
-    """Show the model, device, stack or technique NAME; KIND says which."""
+    """Show the model, device, stack, technique or system NAME; KIND says which."""
     if kind not in _KINDS:
         raise UnknownNameError("kind", kind, _KINDS)
     data = _KINDS[kind](name)
@@ -115,8 +117,17 @@ def _technique(name: str) -> dict[str, Any]:
     return technique_row(classes[name])
 
 
+def _system(name: str) -> dict[str, Any]:
+    system = published_system(name)
+    claims = [
+        {"claim": c.text, "metric": c.metric, "published": c.published, "band": [c.low, c.high], "source": c.source}
+        for c in system.claims
+    ]
+    return {**system_row(system), "declared": dict(system.declared), "notes": list(system.notes), "claims": claims}
+
+
 _KINDS: dict[str, Callable[[str], dict[str, Any]]] = {
-    "model": _model, "device": _device, "stack": _stack, "technique": _technique,
+    "model": _model, "device": _device, "stack": _stack, "technique": _technique, "system": _system,
 }  # fmt: skip
 
 
@@ -145,7 +156,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return row["path"], row["text"], row["status"], row["source"] + (f"; {row['note']}" if row["note"] else "")
 
 
-_OTHERS = ("config", "parameters", "readings", "exceptions", "devices")
+_OTHERS = ("config", "parameters", "readings", "exceptions", "devices", "declared", "claims")
 _TABLES = ("quantities", "operating_points", *_OTHERS)
 """Parts of an entry that are tables of their own, where they are not one number."""
 

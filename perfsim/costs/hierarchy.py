@@ -49,12 +49,16 @@ class Border:
 
 @dataclass(eq=False, slots=True)
 class _Access:
-    """One touch of a tensor by a kernel; kept: whether it outlives the pass (weights, caches, inputs)."""
+    """One touch of a tensor by a kernel; kept: whether it outlives the pass (weights, caches, inputs).
+
+    nbytes: touched once; again: what the same kernel touches again, tile by tile [byte].
+    """
 
     tensor: str
     nbytes: Number
     write: bool
     kept: bool
+    again: Number
 
 
 def _accesses(kernel: Kernel, graph: OperatorGraph) -> list[_Access]:
@@ -64,7 +68,7 @@ def _accesses(kernel: Kernel, graph: OperatorGraph) -> list[_Access]:
             tensor = graph.tensors[name]
             if tensor.placement is Placement.MAIN:
                 kept = tensor.role is not Role.ACTIVATION
-                found.append(_Access(name, op.accessed(tensor, graph.tensors), write, kept))
+                found.append(_Access(name, op.accessed(tensor, graph.tensors), write, kept, kernel.again(name)))
     return found
 
 
@@ -76,23 +80,27 @@ def borders(
 
     capacity: of the last-level cache, None for none [byte]; repeated: whether the pass is run again and again, so that
     weights and caches of the last pass may still be there. An activation that its reader finds in the cache was not
-    written to main memory either. A single pass finds nothing but its own activations.
+    written to main memory either. A single pass finds nothing but its own activations. What a kernel touches tile after
+    tile is found in the cache if the bytes between two tiles leave it there.
     """
     accesses = [_accesses(kernel, graph) for kernel in kernels]
     totals: list[Number] = [sum(a.nbytes for a in found) for found in accesses]
+    again: list[Number] = [sum(a.again for a in found) for found in accesses]
     if capacity is None:
-        return tuple(Border(total, total) for total in totals)
+        return tuple(Border(total + more, total + more) for total, more in zip(totals, again, strict=True))
     step = sum(total * graph.count(kernel.lead) for total, kernel in zip(totals, kernels, strict=True))
     persistent = served_share(distance=step, capacity=capacity) if repeated else 0
     shares = _activation_shares(accesses, totals, capacity)
     result = []
-    for found, total in zip(accesses, totals, strict=True):
+    for kernel, found, total, more in zip(kernels, accesses, totals, again, strict=True):
         served: Number = 0
+        if kernel.tiling is not None:
+            served = more * served_share(distance=kernel.tiling.distance, capacity=capacity)
         for access in found:
             share = persistent if access.kept else shares.get(access.tensor, 0)
             if not (isinstance(share, int | float) and share == 0):
                 served = served + access.nbytes * share
-        result.append(Border(total, total - served))
+        result.append(Border(total + more, total + more - served))
     return tuple(result)
 
 

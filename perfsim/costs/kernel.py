@@ -10,7 +10,7 @@ from perfsim.costs.lowering import Kernel
 from perfsim.costs.matrix import executed_flops
 from perfsim.costs.roofline import kernel_runtime, reduction_chain
 from perfsim.devices import KernelRates, Stack, System
-from perfsim.graph import Operator, OperatorGraph, Unit, Work
+from perfsim.graph import Operator, OperatorGraph, TiledKernel, Unit, Work
 from perfsim.ops import Collective
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
@@ -22,11 +22,12 @@ __all__ = ["KernelCost", "kernel_cost"]
 class KernelCost:
     """One execution of a kernel on one device.
 
-    name, kind: of its lead operator; region: repeated region, or ""; parts: operators inside; flops: useful
+    name, kind: of its lead operator, or of the graph's kernel; region: repeated region, or ""; parts: operators inside; flops: useful
     work [FLOP]; matrix_flops: those of the matrix unit; traffic: main-memory bytes [byte]; moved: bytes over the
     kernel's border, those from the cache included [byte]; link_bytes: bytes that the device sends [byte]; compute,
     memory, network, chain: activity times [s]; launch: fixed time [s]; runtime [s]; peak: of the unit that does most
-    [FLOP/s]; matrix: whether that is the matrix unit; vector: time of element-wise work, hidden or not [s].
+    [FLOP/s]; matrix: whether that is the matrix unit; vector: time of element-wise work, hidden or not [s]; tiling: the graph's kernel, if
+    it is one.
     """
 
     name: str
@@ -48,6 +49,7 @@ class KernelCost:
     dtype: DType
     matrix: bool
     vector: Number
+    tiling: TiledKernel | None = None
 
 
 def kernel_cost(
@@ -67,7 +69,7 @@ def kernel_cost(
     work = next(w for op, w in works if op is lead)
     plain = lead.unit is Unit.TENSOR and lead.efficiency == "compute_efficiency"
     rates = stack.rates(work.dtype if plain else None)
-    matrix, flops, compute, vector, chain = _arithmetic(works, system, rates)
+    matrix, flops, compute, vector, chain = _arithmetic(works, system, rates, kernel.tiling)
     if border is None:
         (border,) = borders(graph, (kernel,), None, False)
     cache = system.device.cache
@@ -87,10 +89,11 @@ def kernel_cost(
     )
     unit = Unit.TENSOR if lead.unit is Unit.TENSOR else Unit.VECTOR
     return KernelCost(
-        lead.name, lead.kind if lead.unit is not Unit.VECTOR else lead.fusion_kind, lead.region,
+        kernel.name, kernel.kind, lead.region,
         tuple(op.name for op in kernel.operators), flops, matrix, border.main, border.total, link_bytes,
         compute if not _is_zero(compute) else vector, memory, network, chain, launch, runtime,
         system.device.peak(unit, work.dtype), work.dtype, unit is Unit.TENSOR, vector,
+        kernel.tiling,
     )  # fmt: skip
 
 
@@ -99,9 +102,10 @@ def _is_zero(value: Number) -> bool:
 
 
 def _arithmetic(
-    works: list[tuple[Operator, Work]], system: System, rates: KernelRates
+    works: list[tuple[Operator, Work]], system: System, rates: KernelRates, tiling: TiledKernel | None
 ) -> tuple[Number, Number, Number, Number, Number]:
-    """Matrix FLOP, all FLOP, matrix time, vector time, and the reduction chain."""
+    """Matrix FLOP, all FLOP, matrix time, vector time, and the reduction chain. What tiles compute again takes time."""
+    redo = {} if tiling is None else tiling.redo
     matrix: Number = 0
     flops: Number = 0
     compute: Number = 0.0
@@ -113,14 +117,14 @@ def _arithmetic(
             continue
         flops = flops + work.flops
         if work.unit is not Unit.TENSOR:
-            vector = vector + work.flops / device.peak(Unit.VECTOR, work.dtype)
+            vector = vector + work.flops * redo.get(op.name, 1) / device.peak(Unit.VECTOR, work.dtype)
             continue
         matrix = matrix + work.flops
         efficiency = getattr(rates, op.efficiency)
-        executed = work.flops
+        executed = work.flops * redo.get(op.name, 1)
         if work.matrix is not None:
             plain = op.efficiency == "compute_efficiency"
-            executed = executed_flops(work.matrix, work.flops, rates, device.units, plain)
+            executed = executed_flops(work.matrix, executed, rates, device.units, plain)
             if plain and not _is_zero(rates.chain_per_k):
                 chain = chain + reduction_chain(k=work.matrix.k, per_k=rates.chain_per_k, cap=rates.chain_cap)
         compute = compute + executed / (device.peak(Unit.TENSOR, work.dtype) * efficiency)

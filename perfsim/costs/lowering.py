@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from perfsim.devices import Stack
-from perfsim.graph import Operator, OperatorGraph, Placement, Role, Unit
+from perfsim.graph import Operator, OperatorGraph, Placement, Role, Tensors, TiledKernel, Unit
 from perfsim.quantities.numbers import Number
 
 __all__ = ["Kernel", "kernels_of", "place_on_chip"]
@@ -18,17 +18,40 @@ __all__ = ["Kernel", "kernels_of", "place_on_chip"]
 class Kernel:
     """Operators that run as one launch, and the tensors that cross its border.
 
-    Tensors made and used up inside never leave the chip: fusion is a cut of the graph.
+    Tensors made and used up inside never leave the chip: fusion is a cut of the graph. tiling: the kernel of the graph
+    that this is, if a technique has made one.
     """
 
     operators: tuple[Operator, ...]
     reads: tuple[tuple[Operator, str], ...]
     writes: tuple[tuple[Operator, str], ...]
+    tiling: TiledKernel | None = None
 
     @cached_property
     def lead(self) -> Operator:
         """The operator that names the kernel: its first one with matrix work, or its first one."""
         return next((op for op in self.operators if op.unit is not Unit.VECTOR), self.operators[0])
+
+    @property
+    def name(self) -> str:
+        """That of the graph's kernel, or of the leading operator."""
+        return self.lead.name if self.tiling is None else self.tiling.name
+
+    @property
+    def kind(self) -> str:
+        """That of the graph's kernel, or of the leading operator."""
+        if self.tiling is not None:
+            return self.tiling.kind
+        return self.lead.kind if self.lead.unit is not Unit.VECTOR else self.lead.fusion_kind
+
+    def again(self, tensor: str) -> Number:
+        """Bytes of a tensor that one execution touches more than once [byte]."""
+        return 0 if self.tiling is None else self.tiling.reread.get(tensor, 0)
+
+    def accessed(self, op: Operator, tensor: str, tensors: Tensors) -> Number:
+        """Bytes of a tensor that cross the border for ``op``, those that are touched again included [byte]."""
+        once, again = op.accessed(tensors[tensor], tensors), self.again(tensor)
+        return once if isinstance(again, int) and again == 0 else once + again
 
 
 @lru_cache(maxsize=64)
@@ -46,7 +69,7 @@ def kernels_of(graph: OperatorGraph, stack: Stack) -> tuple[Kernel, ...]:
 
     An operator joins the kernel of its latest producer in the same region if the stack has a fused kernel
     for the pair: a rule ``producer+consumer`` by kind, with ``*`` for any and ``vector`` for element-wise
-    work. ``producer+consumer/4`` holds if the consumer's output is a number of matrices that 4 divides
+    work. Operators that the graph gives to one kernel (:attr:`OperatorGraph.kernels`) always run together. ``producer+consumer/4`` holds if the consumer's output is a number of matrices that 4 divides
     (batch × heads). Joining the latest producer can never close a cycle.
     """
     return _lowered(graph, stack.fuse)
@@ -58,12 +81,19 @@ def _lowered(graph: OperatorGraph, fuse: tuple[str, ...]) -> tuple[Kernel, ...]:
     rules = _rules(fuse, graph)
     group_of: dict[str, int] = {}
     groups: list[list[Operator]] = []
+    started: dict[str, int] = {}
     maker: dict[str, Operator] = {}
     for op in graph.operators:
-        index = _joins(op, maker, group_of, rules(op)) if fuse else None
+        given = graph.kernels.get(op.name)
+        if given is not None:
+            index = started.get(given.name)
+        else:
+            index = _joins(op, maker, group_of, rules(op)) if fuse else None
         if index is None:
             index = len(groups)
             groups.append([])
+        if given is not None:
+            started[given.name] = index
         groups[index].append(op)
         group_of[op.name] = index
         for name in op.outputs:
@@ -131,5 +161,6 @@ def _cut(graph: OperatorGraph, groups: list[list[Operator]], group_of: Mapping[s
             for name in op.outputs
             if len(operators) == 1 or readers.get(name, set()) != {index}
         ]
-        kernels.append(Kernel(tuple(operators), tuple(reads.values()), tuple(writes)))
+        tiling = graph.kernels.get(operators[0].name)
+        kernels.append(Kernel(tuple(operators), tuple(reads.values()), tuple(writes), tiling))
     return tuple(kernels)

@@ -8,7 +8,7 @@ from perfsim.costs.phase import PhaseCost
 from perfsim.graph import OperatorGraph, Role, Tensor
 from perfsim.quantities.numbers import Number, ceil_div, is_array, maximum
 
-__all__ = ["Memory", "activation_peak", "memory_of"]
+__all__ = ["Memory", "activation_peak", "alive_activations", "memory_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,13 @@ def _fullest_stage(groups: list[tuple[Number, Number]], pipeline: int) -> Number
 
 
 def activation_peak(phase: PhaseCost) -> Number:
-    """Largest sum of activations that are alive at the same time [byte].
+    """Largest sum of activations that are alive at the same time [byte]."""
+    alive = alive_activations(phase)
+    return maximum(alive[0], *alive[1:]) if len(alive) > 1 else alive[0]
+
+
+def alive_activations(phase: PhaseCost) -> list[Number]:
+    """Sum of the activations that are alive while each kernel of a pass runs [byte].
 
     A tensor lives from the kernel that writes it to the last kernel that reads it; tensors inside a fused
     kernel, and tensors kept on chip, take no main memory. Inputs belong to the caller and live all the time.
@@ -113,8 +119,8 @@ def activation_peak(phase: PhaseCost) -> Number:
             end = last.get(name, start) + 1
             changes[end] = changes[end] - tensor.nbytes
     alive: Number = sum(tensor.nbytes for tensor in graph.of_role(Role.INPUT))
-    peak: Number = alive
-    for change in changes:
+    series = []
+    for change in changes[:-1]:
         alive = alive + change
-        peak = maximum(peak, alive)
-    return peak
+        series.append(alive)
+    return series or [alive]

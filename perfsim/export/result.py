@@ -56,7 +56,7 @@ def _metrics(p: Prediction) -> dict[str, Any]:
         "carbon": p.carbon,
         "flops": p.flops,
         "traffic": p.traffic,
-        "operational_intensity": p.flops / p.traffic if p.traffic else None,
+        "operational_intensity": p.operational_intensity,
         "computational_efficiency": p.mfu,
         "mfu": p.mfu,
         "mbu": p.mbu,

@@ -5,6 +5,7 @@ from perfsim.graph.check import check
 from perfsim.graph.graph import OperatorGraph
 from perfsim.graph.operator import MatrixShape, Operator, Shape, Tensors, Unit, Work
 from perfsim.graph.tensor import Placement, Role, Tensor
+from perfsim.graph.tiled import TiledKernel
 
 __all__ = [
     "GraphBuilder",
@@ -16,6 +17,7 @@ __all__ = [
     "Shape",
     "Tensor",
     "Tensors",
+    "TiledKernel",
     "Unit",
     "Work",
     "check",

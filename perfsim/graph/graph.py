@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from perfsim.errors import GraphError
 from perfsim.graph.operator import Operator
 from perfsim.graph.tensor import Role, Tensor
+from perfsim.graph.tiled import TiledKernel
 from perfsim.quantities.numbers import Number
 
 if TYPE_CHECKING:
@@ -25,11 +26,14 @@ class OperatorGraph:
     operators: topologically sorted; tensors: by name; regions: how often each region is repeated, by
     region name, in execution order. Operators and tensors of a region stand for all of its repetitions:
     the weights of a layer exist ``count`` times, its activations once at a time.
+    kernels: by operator the kernel that it has to run in; remarks: what a technique wants the reader to know.
     """
 
     operators: tuple[Operator, ...]
     tensors: Mapping[str, Tensor]
     regions: Mapping[str, Number] = field(default_factory=dict)
+    kernels: Mapping[str, TiledKernel] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def count(self, node: Operator | Tensor) -> Number:
         """How many copies of ``node`` the graph stands for."""

@@ -2,45 +2,67 @@
 
 from perfsim.ops.attention import FusedAttention, Scores, Softmax, Values
 from perfsim.ops.batch_norm import BatchNorm
+from perfsim.ops.blocks import FromBlocks, ToBlocks
 from perfsim.ops.cache import CacheWrite
+from perfsim.ops.causal_conv import CausalConv
 from perfsim.ops.collective import AllGather, AllReduce, Collective, SendReceive
 from perfsim.ops.conv import Conv, DepthwiseConv, GroupedConv, TransposedConv, conv_kind
+from perfsim.ops.deformable import DeformableSample
 from perfsim.ops.elementwise import Elementwise, Select
 from perfsim.ops.embedding import Embedding
+from perfsim.ops.embedding_bag import EmbeddingBag
 from perfsim.ops.experts import Combine, ExpertLinear, TopK
+from perfsim.ops.graph_conv import Aggregate
+from perfsim.ops.group_norm import GroupNorm
 from perfsim.ops.heads import Concat, Expand, HeadLinear
 from perfsim.ops.join import Join
+from perfsim.ops.layout import ToMap, ToTokens
 from perfsim.ops.linear import Linear
+from perfsim.ops.linear_attention import KeyValueSum, LinearRead
 from perfsim.ops.norm import Norm
 from perfsim.ops.pool import GlobalPool, Pool
 from perfsim.ops.quantization import Dequantize
+from perfsim.ops.recurrent import Gru, Lstm
 from perfsim.ops.resize import Resize
 from perfsim.ops.response_norm import ResponseNorm
 from perfsim.ops.sampling import Sample
+from perfsim.ops.scan import ChunkedScan, SelectiveScan
+from perfsim.ops.split import Split
 from perfsim.ops.windows import FromWindows, MergeNeighbours, ToWindows
 
 __all__ = [
+    "Aggregate",
     "AllGather",
     "AllReduce",
     "BatchNorm",
     "CacheWrite",
+    "CausalConv",
+    "ChunkedScan",
     "Collective",
     "Combine",
     "Concat",
     "Conv",
+    "DeformableSample",
     "DepthwiseConv",
     "Dequantize",
     "Elementwise",
     "Embedding",
+    "EmbeddingBag",
     "Expand",
     "ExpertLinear",
+    "FromBlocks",
     "FromWindows",
     "FusedAttention",
     "GlobalPool",
+    "GroupNorm",
     "GroupedConv",
+    "Gru",
     "HeadLinear",
     "Join",
+    "KeyValueSum",
     "Linear",
+    "LinearRead",
+    "Lstm",
     "MergeNeighbours",
     "Norm",
     "Pool",
@@ -49,8 +71,13 @@ __all__ = [
     "Sample",
     "Scores",
     "Select",
+    "SelectiveScan",
     "SendReceive",
     "Softmax",
+    "Split",
+    "ToBlocks",
+    "ToMap",
+    "ToTokens",
     "ToWindows",
     "TopK",
     "TransposedConv",

@@ -35,6 +35,8 @@ FUNCTIONS: Mapping[str, float] = MappingProxyType(
         "sigmoid": 4,  # negate, exp, add, divide
         "hardsigmoid": 4,  # add 3, clip to 0 and 6, divide by 6
         "hardswish": 5,
+        "tanh": 1,
+        "softplus": 3,  # exponential, add, logarithm
     }
 )
 """Operations per output element [FLOP]; a transcendental function counts as one, as fvcore and XLA do."""

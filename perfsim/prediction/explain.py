@@ -183,6 +183,8 @@ def _formula_lines(p: Prediction, entry: _Entry) -> Iterator[str]:
         yield f"network = {_time(entry.activities['network'])} for {format_quantity(sent, BYTES)} sent by each device"
     if entry.activities["chain"]:
         yield f"chain   = {_time(entry.activities['chain'])} to add up one output tile"
+    if cost.tiling is not None:
+        yield from cost.tiling.text
     yield _sum(entry)
     yield f"bound   : {entry.row.bound}{_movers(p, entry)}"
 
@@ -245,7 +247,7 @@ def _detail(p: Prediction, entry: _Entry) -> Iterator[str]:
         for op, name in edges:
             tensor = graph.tensors[name]
             shape = " × ".join(formula_text(sympy.sympify(of_step(n, entry.step))) for n in tensor.shape)
-            size = formula_text(sympy.sympify(of_step(op.accessed(tensor, graph.tensors), entry.step)))
+            size = formula_text(sympy.sympify(of_step(entry.formula.kernel.accessed(op, name, graph.tensors), entry.step)))
             where = f"{size} byte" if tensor.placement.name == "MAIN" else "on chip"
             yield f"  {name}: {tensor.role.value} {shape} {tensor.dtype}: {where}"
     yield from _formula_lines(p, entry)

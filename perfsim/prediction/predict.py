@@ -12,6 +12,7 @@ from perfsim.catalog import device as find_device
 from perfsim.catalog import economics as find_economics
 from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
+from perfsim.catalog.systems import expanded
 from perfsim.costs import PhaseCost, memory_of, phase_cost
 from perfsim.costs.money import Economics
 from perfsim.devices import Device, Stack, System
@@ -73,7 +74,7 @@ def predict(
     known = software.known_calibrations
     software = software.on(target.device)
     network = find_model(model)
-    chain = _layout(resolve_techniques(using), target)
+    chain = _layout(resolve_techniques(expanded(using)), target)
     _check_job(job)
     settled = job.resolved(network, target.device)
     plan = planned(network, settled, target, software, chain)
@@ -197,7 +198,7 @@ def largest_batch(
     _check_job(job)
     target, software, network = _system(on, count), find_stack(stack), find_model(model)
     software = software.on(target.device)
-    chain = _layout(resolve_techniques(using), target)
+    chain = _layout(resolve_techniques(expanded(using)), target)
     settled = job.resolved(network, target.device)
     replicas = max(1, next((t.data for t in chain if isinstance(t, Parallel)), 1))
 

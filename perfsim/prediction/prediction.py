@@ -165,6 +165,11 @@ class Prediction:
         return memory_of(self.costs, self.system.capacity, self.layout.pipeline)
 
     @property
+    def operational_intensity(self) -> Number | None:
+        """Work over main-memory traffic [FLOP/byte]; None without traffic."""
+        return self.flops / self.traffic if self.traffic else None
+
+    @property
     def peak(self) -> Number:
         """Dense matrix peak of one device in the job's number format [FLOP/s]."""
         return self.system.device.peak(Unit.TENSOR, dtype(self.job.dtype or "fp32"))

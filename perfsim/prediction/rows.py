@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from perfsim.costs import KernelCost, PhaseCost
 from perfsim.devices import Device
@@ -19,7 +20,7 @@ class OperatorRow:
     """A kernel over all its executions in a phase, on all devices.
 
     runtime [s] is that of one device; flops [FLOP] and traffic [byte] are those of all devices together;
-    performance [FLOP/s] is what one device achieves.
+    performance [FLOP/s] is what one device achieves; tiling: the tiles of a kernel that fuses a block, None for others.
     """
 
     name: str
@@ -34,6 +35,7 @@ class OperatorRow:
     computational_efficiency: float | None
     performance: float | None
     parts: tuple[str, ...] = ()
+    tiling: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
         name, executions = cost.name, count * phase.repeat
         yield OperatorRow(
             name, cost.kind, phase.name, executions, flops, traffic, runtime, bound, intensity, efficiency, performance,
-            cost.parts,
+            cost.parts, None if cost.tiling is None else cost.tiling.plan,
         )  # fmt: skip
     if phase.overhead > 0:
         yield OperatorRow("host", "host", phase.name, phase.repeat, 0, 0, phase.overhead, "overhead", None, None, None)

@@ -149,7 +149,7 @@ def _formulas(
         crossing = [
             (op, name) for op, name in (*kernel.reads, *kernel.writes) if tensors[name].placement is Placement.MAIN
         ]
-        traffic = sum((expression(op.accessed(tensors[name], tensors)) for op, name in crossing), zero)
+        traffic = sum((expression(kernel.accessed(op, name, tensors)) for op, name in crossing), zero)
         yield Formula(kernel, graph, flops, traffic)
 
 

@@ -52,6 +52,8 @@ class Technique(ABC):
     name: ClassVar[str] = ""
     reference: ClassVar[str] = ""
     idempotent: ClassVar[bool] = True
+    neutral: ClassVar[Mapping[str, Any] | None] = None
+    """Parameters with which it changes no prediction; None where there are none."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -62,6 +64,10 @@ class Technique(ABC):
         if notes["choices"]:
             if value not in notes["choices"]:
                 raise InputError(f"{where}: expected one of {', '.join(notes['choices'])}")
+            return
+        if isinstance(item.default, str):
+            if not isinstance(value, str):
+                raise InputError(f"{where}: expected a text")
             return
         whole = isinstance(item.default, int)
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):

@@ -35,6 +35,7 @@ class Parallel(PlanRewrite):
     name = "parallel"
     reference = "arXiv 1909.08053"
     idempotent = False
+    neutral = {"tensor": 1}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         """Heads, layers and experts must be divisible."""
@@ -48,7 +49,7 @@ class Parallel(PlanRewrite):
                 else None
             )
         for group in model.groups:
-            heads = group.attention.heads
+            heads = self.tensor if group.attention is None else group.attention.heads
             if heads % self.tensor:
                 return f"{heads} attention heads cannot be split over tensor={self.tensor}; use a divisor of {heads}"
             if self.expert > 1 and isinstance(group.mlp, MixtureOfExperts) and group.mlp.experts % self.expert:

@@ -27,8 +27,8 @@ def technique_classes() -> Mapping[str, type[Technique]]:
     InputError
         if two techniques have one name; the message names both files.
     """
-    for module in pkgutil.iter_modules(techniques.__path__):
-        importlib.import_module(f"{techniques.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(techniques.__path__, f"{techniques.__name__}."):
+        importlib.import_module(module.name)
     found: dict[str, type[Technique]] = {}
     waiting = list(Technique.__subclasses__())
     while waiting:

@@ -2,7 +2,8 @@
 
 from perfsim.workloads.inference import Decode, Inference, Prefill
 from perfsim.workloads.job import Job
+from perfsim.workloads.jobs import JOBS, job_of
 from perfsim.workloads.plan import Layout, Phase, Plan
 from perfsim.workloads.single_pass import SinglePass
 
-__all__ = ["Decode", "Inference", "Job", "Layout", "Phase", "Plan", "Prefill", "SinglePass"]
+__all__ = ["JOBS", "Decode", "Inference", "Job", "Layout", "Phase", "Plan", "Prefill", "SinglePass", "job_of"]

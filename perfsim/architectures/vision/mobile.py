@@ -75,7 +75,7 @@ class MobileNet(VisionModel):
     repeats; depth_rounding: ``ceil`` or ``round``; fixed_ends: first and last stage keep their repeats; round_limit:
     rounded channels may not fall below this share; stem_channels, fixed_stem (not scaled); head_channels: of the last
     1×1 convolution, 0 for none; fixed_head: not scaled; least_head: scaled, but not below; late_head: it follows the
-    global mean, with a bias and without a norm; act: activation; squeeze_from: ``input`` or ``expanded`` channels;
+    global mean, with a bias (head_bias) and without a norm; act: activation; squeeze_from: ``input`` or ``expanded`` channels;
     squeeze_multiple: squeezed channels are rounded to it; squeeze_act, gate: inside the squeeze-and-excite.
 
     References
@@ -96,12 +96,14 @@ class MobileNet(VisionModel):
     fixed_head: bool = False
     least_head: bool = False
     late_head: bool = False
+    head_bias: bool = True
     act: str = "relu"
     squeeze_from: str = "input"
     squeeze_multiple: int = 1
     squeeze_act: str = ""
     gate: str = "sigmoid"
 
+    notation: ClassVar[type[MobileBlock]] = MobileBlock
     choices: ClassVar = (("depth_rounding", ("ceil", "round")), ("squeeze_from", ("input", "expanded")))
 
     def scaled(self, channels: int) -> int:
@@ -116,7 +118,7 @@ class MobileNet(VisionModel):
             with net.block(f"blocks.{stage}.{index}", count):
                 x = self._block(net, x, block)
         if self.late_head:
-            x = net.linear("head.conv", net.global_pool("head.pool", x), self._head())
+            x = net.linear("head.conv", net.global_pool("head.pool", x), self._head(), self.head_bias)
             net.linear("head", net.act("head.conv.act", x, self.act), self.classes)
         else:
             if self.head_channels:
@@ -132,7 +134,7 @@ class MobileNet(VisionModel):
     def _blocks(self) -> Iterator[tuple[int, int, MobileBlock, int]]:
         """(stage, first index, block, count) with equal neighbours in one; only a stage's first block has a stride."""
         for stage, texts in enumerate(self.stages):
-            blocks = [MobileBlock.parse(text, self.name) for text in texts]
+            blocks = [self.notation.parse(text, self.name) for text in texts]
             fixed = self.fixed_ends and stage in (0, len(self.stages) - 1)
             repeats = _scaled_repeats([b.repeats for b in blocks], 1.0 if fixed else self.depth, self.depth_rounding)
             index = 0
@@ -171,7 +173,9 @@ class MobileNet(VisionModel):
         channels = net.channels(y)
         share = block.squeeze if self.squeeze_from == "expanded" else block.squeeze / block.expansion
         wanted = channels * share
-        squeezed = round(wanted) if self.squeeze_multiple == 1 else round_channels(wanted, self.squeeze_multiple)
+        squeezed = round(wanted)
+        if self.squeeze_multiple > 1:
+            squeezed = round_channels(wanted, self.squeeze_multiple, self.round_limit)
         return net.squeeze_excite("se", y, squeezed, self.squeeze_act or act, self.gate)
 
 

@@ -34,6 +34,7 @@ class VisionModel(Model):
     remarks: tuple[str, ...] = ()
 
     family = "vision model"
+    usual_task = "single-pass"
     fixed_size: ClassVar[bool] = False
     """Whether the network works on images of its own size only."""
     choices: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()

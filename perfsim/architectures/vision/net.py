@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from perfsim.graph import GraphBuilder, OperatorGraph, Role
-from perfsim.ops import BatchNorm, Elementwise, GlobalPool, Join, Linear, Norm, Pool, conv_kind
+from perfsim.ops import BatchNorm, Elementwise, GlobalPool, Join, Linear, Norm, Pool, Split, conv_kind
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
 
@@ -151,6 +151,12 @@ class Net:
         """Side by side along the channels."""
         y: str = self.builder.add(Join, name, parts)
         return y
+
+    def split(self, name: str, x: str, sizes: tuple[int, ...]) -> tuple[str, ...]:
+        """Parts of the channels of a feature map."""
+        outputs = tuple(f"part{index}" for index in range(len(sizes)))
+        parts: tuple[str, ...] = self.builder.add(Split, name, (x,), outputs=outputs, sizes=sizes)
+        return parts
 
     def squeeze_excite(self, name: str, x: str, squeezed: int, act: str = "relu", gate: str = "sigmoid") -> str:
         """Channel gates from the mean of the map: pool, two projections, multiply (arXiv 1709.01507)."""

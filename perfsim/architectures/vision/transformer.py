@@ -5,7 +5,7 @@ from __future__ import annotations
 from perfsim.architectures.vision.net import Net
 from perfsim.ops import Elementwise, FusedAttention, Linear, Scores, Softmax, Values
 
-__all__ = ["attention", "mlp"]
+__all__ = ["attend", "attention", "mlp"]
 
 
 def attention(net: Net, x: str, heads: int, *, bias: bool = True, tables: tuple[str, ...] = ()) -> str:
@@ -24,16 +24,22 @@ def attention(net: Net, x: str, heads: int, *, bias: bool = True, tables: tuple[
     if bias:
         biases = tuple(net.weight(f"attention.{part}.bias", heads, width // heads) for part in parts)
         qkv = b.add(Elementwise, "attention.qkv_bias", (*qkv, *biases), outputs=("q", "k", "v"), function="bias")
-    tokens = b.shape(x)[1]
-    if net.step.attention == "naive":
-        scores = b.add(Scores, "attention.scores", qkv[:2], context=tokens)
-        probabilities = b.add(Softmax, "attention.softmax", (scores, *tables))
-        attended = b.add(Values, "attention.values", (probabilities, qkv[2]))
-    else:
-        attended = b.add(FusedAttention, "attention.fused", (*qkv, *tables), context=tokens, causal=False)
+    attended = attend(net, qkv, tables)
     weight = net.weight("attention.output.weight", heads, width // heads, width)
     y: str = b.add(Linear, "attention.output", (attended, weight), contracted=2)
     return net.combine("attention.output_bias", y, net.weight("attention.output.bias", width), "bias")
+
+
+def attend(net: Net, qkv: tuple[str, str, str], tables: tuple[str, ...] = (), name: str = "attention") -> str:
+    """Every query (batch, tokens, heads, dim) over all keys and values, by the kernels of the step's stack."""
+    b, context = net.builder, net.builder.shape(qkv[1])[1]
+    if net.step.attention == "naive":
+        scores = b.add(Scores, f"{name}.scores", qkv[:2], context=context)
+        probabilities = b.add(Softmax, f"{name}.softmax", (scores, *tables))
+        attended: str = b.add(Values, f"{name}.values", (probabilities, qkv[2]))
+        return attended
+    fused: str = b.add(FusedAttention, f"{name}.fused", (*qkv, *tables), context=context, causal=False)
+    return fused
 
 
 def mlp(net: Net, x: str, hidden: int, act: str = "gelu") -> str:

@@ -7,12 +7,12 @@ from typing import Any
 
 from perfsim.architectures import DecoderModel
 from perfsim.errors import ConfigError, UnknownNameError
-from perfsim.importers.huggingface import gated, latent, plain
+from perfsim.importers.huggingface import gated, latent, plain, state_space
 from perfsim.importers.huggingface.config import Config
 
 __all__ = ["FAMILIES", "from_config"]
 
-FAMILIES = {**gated.FAMILIES, **latent.FAMILIES, **plain.FAMILIES}
+FAMILIES = {**gated.FAMILIES, **latent.FAMILIES, **plain.FAMILIES, **state_space.FAMILIES}
 """Builder by ``model_type``."""
 
 

@@ -1,0 +1,138 @@
+"""Memory of one device over the time of a prediction: what is stored, and what is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from perfsim.costs import PhaseCost
+from perfsim.costs.memory import alive_activations
+from perfsim.graph import Role
+from perfsim.quantities.numbers import Number, is_array
+
+if TYPE_CHECKING:
+    from perfsim.prediction.prediction import Prediction
+
+__all__ = ["MemoryTimeline", "Moment", "memory_timeline_of"]
+
+PARTS = ("weights", "gradients", "optimizer_states", "kv_cache", "activations", "workspace")
+"""Parts of the memory, from the most lasting to the most fleeting."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A stretch of time in which the memory does not change: a kernel in a single pass, a step in a longer phase.
+
+    start, end [s]; parts: bytes by part [byte].
+    """
+
+    name: str
+    phase: str
+    start: float
+    end: float
+    parts: dict[str, Number]
+
+    @property
+    def total(self) -> Number:
+        """All parts together [byte]."""
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True)
+class MemoryTimeline:
+    """Moments in order, without gaps; capacity of the device [byte], None if unknown; reserved: the sum of every
+    part's largest value [byte], which is what the prediction says is needed."""
+
+    model: str
+    device: str
+    stack: str
+    moments: tuple[Moment, ...]
+    capacity: Number | None
+    reserved: Number
+
+    @cached_property
+    def peak(self) -> Moment:
+        """The first moment with the most bytes."""
+        return max(self.moments, key=lambda moment: moment.total)
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """Parts that are ever more than nothing."""
+        return tuple(part for part in PARTS if any(moment.parts[part] for moment in self.moments))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that the figure draws, as plain data in SI units."""
+        moments = [
+            {"name": m.name, "phase": m.phase, "start": m.start, "end": m.end, **m.parts, "total": m.total}
+            for m in self.moments
+        ]
+        head = {name: getattr(self, name) for name in ("model", "device", "stack", "capacity", "reserved")}
+        return {**head, "peak": {"name": self.peak.name, "total": self.peak.total}, "moments": moments}
+
+
+def memory_timeline_of(p: Prediction) -> MemoryTimeline:
+    """Memory of the fullest device while ``p`` runs.
+
+    A phase of one pass is told kernel by kernel, repeated layers one after the other; a phase of many steps step by
+    step, with the largest activations of a step. Weights, gradients and optimizer states are there all the time.
+    Caches grow with the positions that they hold, up to what the prediction reserves. Host time before a pass, and
+    time that is declared, lies at the start of its phase.
+    """
+    lasting = {part: getattr(p.memory, part) for part in PARTS}
+    longest = max((_cache(cost).max().item() if is_array(_cache(cost)) else _cache(cost)) for cost in p.costs)
+    scale = p.memory.kv_cache / longest if longest else 0
+    moments: list[Moment] = []
+    start = 0.0
+    for cost in p.costs:
+        for name, runtime, cache, alive in _stretches(cost):
+            parts = {**lasting, "kv_cache": round(cache * scale), "activations": alive}
+            moments.append(Moment(name, cost.name, start, start + runtime, parts))
+            start += runtime
+    return MemoryTimeline(
+        p.model.name, p.system.device.key, p.stack.key, tuple(moments), p.memory.capacity, p.memory.total
+    )
+
+
+def _cache(cost: PhaseCost) -> Number:
+    """Bytes of all caches of a phase, one value per step if they grow [byte]."""
+    tensors = cost.graph.of_role(Role.KV_CACHE)
+    return sum(tensor.nbytes * (cost.graph.regions[tensor.region] if tensor.region else 1) for tensor in tensors)
+
+
+def _stretches(cost: PhaseCost) -> Iterator[tuple[str, float, Number, Number]]:
+    """Name, duration [s], bytes of caches and of living activations, in order of time."""
+    alive = alive_activations(cost)
+    cache = _cache(cost)
+    if cost.steps == 1:
+        yield from _kernels(cost, alive, cache)
+        return
+    for step in range(cost.steps):
+        runtime = _at(cost.step_runtimes, step) * cost.phase.share
+        yield f"step {step + 1}", runtime, _at(cache, step), max(_at(value, step) for value in alive)
+
+
+def _kernels(cost: PhaseCost, alive: list[Number], cache: Number) -> Iterator[tuple[str, float, Number, Number]]:
+    """One pass: each kernel, those of a repeated region once per repeat, the whole region in turn."""
+    if cost.overhead > 0:
+        yield "host", cost.overhead, _at(cache, 0), _at(alive[0], 0)
+    index = 0
+    rows = [(c, k.lead.region) for (c, _), k in zip(cost.kernels, cost.lowered, strict=True)]
+    while index < len(rows):
+        region = rows[index][1]
+        end = index + 1
+        while region and end < len(rows) and rows[end][1] == region:
+            end += 1
+        for _ in range(cost.graph.regions[region] if region else 1):
+            for (kernel, _), bytes_alive in zip(rows[index:end], alive[index:end], strict=True):
+                yield kernel.name, _at(kernel.runtime, 0) * cost.phase.share, _at(cache, 0), _at(bytes_alive, 0)
+        index = end
+
+
+def _at(value: Number, step: int) -> Number:
+    """The value at a step: of an array whose last axis runs over the steps, or the value itself."""
+    if not is_array(value):
+        return value
+    flat = value.reshape(-1)
+    return flat[step if flat.size > 1 else 0].item()
