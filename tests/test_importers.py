@@ -216,11 +216,11 @@ def without(table, *keys):
     return {k: v for k, v in table.items() if k not in keys}
 
 
-FAMILIES_SHOWN = "bloom, cohere, deepseek_v2, deepseek_v3, falcon, gemma, gemma2, gemma3_text, ..."
+FAMILIES_SHOWN = "bart, bert, bloom, cohere, deepseek_v2, deepseek_v3, distilbert, falcon, ..."
 REFUSED = [
     (
-        {"model_type": "nemotron_h", "hidden_size": 8192},
-        f'config.json: unknown model_type "nemotron_h"; known: {FAMILIES_SHOWN}',
+        {"model_type": "rwkv5", "hidden_size": 8192},
+        f'config.json: unknown model_type "rwkv5"; known: {FAMILIES_SHOWN}',
     ),
     ({"model_type": "lama"}, 'config.json: unknown model_type "lama"; did you mean llama?'),
     (

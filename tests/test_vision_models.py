@@ -158,7 +158,7 @@ layers_per_stage = [1, 1]
 title = "mine"
 """
 MISTAKES = [
-    ('family = "resnet"', "", "vision.family: is None, expected one of alexnet, convnext, densenet,"),
+    ('family = "resnet"', "", "vision.family: is None, expected one of alexnet, "),
     ('family = "resnet"', 'family = "restnet"', 'vision.family "restnet"; did you mean resnet'),
     ("layers_per_stage = [1, 1]", "", "vision.layers_per_stage: is missing, expected a list, each item a whole number"),
     ("[1, 1]", "[]", "vision.layers_per_stage: is [], expected a list, each item a whole number"),

@@ -36,6 +36,7 @@ class EncoderModel(Model):
     remarks: tuple[str, ...] = ()
 
     family = "text encoder"
+    usual_task = "single-pass"
     conventions = (
         "attention counts every (query, key) pair, padding included",
         "embedding rows are gathered, never read as a whole; each weight is stored once and read once per pass",
@@ -61,6 +62,7 @@ class EncoderModel(Model):
             first = b.add(Select, "pooler.first", (x,))
             weight = b.weight("pooler.weight", (hidden, hidden), step.weight_dtype)
             y = b.add(Linear, "pooler", (first, weight))
-            y = b.add(Elementwise, "pooler_bias", (y, b.weight("pooler.bias", (hidden,), step.weight_dtype)), function="bias")
+            bias = b.weight("pooler.bias", (hidden,), step.weight_dtype)
+            y = b.add(Elementwise, "pooler_bias", (y, bias), function="bias")
             b.add(Elementwise, "pooler.tanh", (y,), function="tanh")
         return b.build()

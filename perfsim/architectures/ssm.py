@@ -122,8 +122,8 @@ class ChunkedStateSpace:
         inputs = (u, dt, a, read, write, d, kept)
         if step.decode:
             y: str = b.add(SelectiveScan, "mixer.scan", inputs, groups=self.groups, carried=True)
-            return y
-        y = b.add(ChunkedScan, "mixer.scan", inputs, groups=self.groups, head_dim=self.head_dim, chunk=self.chunk)
+        else:
+            y = b.add(ChunkedScan, "mixer.scan", inputs, groups=self.groups, head_dim=self.head_dim, chunk=self.chunk)
         return y
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from perfsim.devices import PARAMETERS
+from perfsim.devices import PARAMETERS, TILED_PARAMETERS
 from perfsim.quantities.dimensions import Dimension
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.quantities.units import DIMENSIONS
@@ -68,5 +68,8 @@ def stack_dimensions(path: str) -> tuple[Dimension, ...]:
     parts = path.split(".")
     if parts[0] == "dtype" and len(parts) == 3 and parts[1] in DTYPES:
         parts = parts[2:]
-    name = PARAMETERS.get(".".join(parts))
-    return (DIMENSIONS[name[0]],) if name else ()
+    if parts[0] == "kernel" and len(parts) == 3:
+        parts[1] = "*"
+    path = ".".join(parts)
+    name = PARAMETERS[path][0] if path in PARAMETERS else TILED_PARAMETERS.get(path)
+    return (DIMENSIONS[name],) if name else ()

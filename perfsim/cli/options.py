@@ -15,6 +15,7 @@ from perfsim.catalog import stack as find_stack
 from perfsim.catalog.systems import expanded
 from perfsim.devices import Stack, System
 from perfsim.errors import InputError, UnknownNameError
+from perfsim.prediction.model_scaling import scaled_model
 from perfsim.prediction.predict import apply_what_ifs, largest_batch, predict, system
 from perfsim.prediction.prediction import Prediction
 from perfsim.techniques.base import Technique
@@ -119,7 +120,8 @@ def read_request(model: str, on: str, options: Mapping[str, Any]) -> Request:
     PerfsimError
         for anything that is unknown, out of range, or does not belong to the task.
     """
-    network = find_model(model)
+    network, changes = scaled_model(find_model(model), changes_of(options["changes"]))
+    network, variant = scaled_model(network, options.get("variant", {}))
     task = task_of(options, network)
     if options["image_size"] is not None and not isinstance(network, VisionModel):
         given = f"--image-size {options['image_size']}"
@@ -129,8 +131,8 @@ def read_request(model: str, on: str, options: Mapping[str, Any]) -> Request:
     layout = _layout(options, using)
     chain = using if layout is None else (*using, layout)
     target, software = system(on, _count(options, chain)), find_stack(options["stack"])
-    target, software = apply_what_ifs(target, software, changes_of(options["changes"]))
-    target, software = apply_what_ifs(target, software, options.get("variant", {}))
+    target, software = apply_what_ifs(target, software, changes)
+    target, software = apply_what_ifs(target, software, variant)
     kind = JOBS[task]
     if fields_of_job.get("batch") == MAXIMUM:
         fields_of_job["batch"] = _largest(network, kind(**{**fields_of_job, "batch": 1}), target, software, chain)

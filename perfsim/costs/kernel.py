@@ -9,6 +9,7 @@ from perfsim.costs.hierarchy import Border, borders, memory_runtime
 from perfsim.costs.lowering import Kernel
 from perfsim.costs.matrix import executed_flops
 from perfsim.costs.roofline import kernel_runtime, reduction_chain
+from perfsim.costs.scratchpad import LayerPlan
 from perfsim.devices import KernelRates, Stack, System
 from perfsim.graph import Operator, OperatorGraph, TiledKernel, Unit, Work
 from perfsim.ops import Collective
@@ -27,7 +28,7 @@ class KernelCost:
     kernel's border, those from the cache included [byte]; link_bytes: bytes that the device sends [byte]; compute,
     memory, network, chain: activity times [s]; launch: fixed time [s]; runtime [s]; peak: of the unit that does most
     [FLOP/s]; matrix: whether that is the matrix unit; vector: time of element-wise work, hidden or not [s]; tiling: the graph's kernel, if
-    it is one.
+    it is one; plan: tiles and streams on a device without caches.
     """
 
     name: str
@@ -50,6 +51,7 @@ class KernelCost:
     matrix: bool
     vector: Number
     tiling: TiledKernel | None = None
+    plan: LayerPlan | None = None
 
 
 def kernel_cost(
@@ -117,11 +119,11 @@ def _arithmetic(
             continue
         flops = flops + work.flops
         if work.unit is not Unit.TENSOR:
-            vector = vector + work.flops * redo.get(op.name, 1) / device.peak(Unit.VECTOR, work.dtype)
+            vector = vector + work.flops * work.executed * redo.get(op.name, 1) / device.peak(Unit.VECTOR, work.dtype)
             continue
         matrix = matrix + work.flops
         efficiency = getattr(rates, op.efficiency)
-        executed = work.flops * redo.get(op.name, 1)
+        executed = work.flops * work.executed * redo.get(op.name, 1)
         if work.matrix is not None:
             plain = op.efficiency == "compute_efficiency"
             executed = executed_flops(work.matrix, executed, rates, device.units, plain)

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 
 from perfsim.devices import Stack
 from perfsim.graph import Operator, OperatorGraph, Placement, Role, Tensors, TiledKernel, Unit
-from perfsim.quantities.numbers import Number
+from perfsim.quantities.numbers import Number, is_recorded
 
 __all__ = ["Kernel", "kernels_of", "place_on_chip"]
 
@@ -126,7 +126,7 @@ def _rule_table(fuse: tuple[str, ...]) -> dict[str, dict[str, int]]:
 def _matrices(op: Operator, graph: OperatorGraph) -> Number:
     """Number of matrices in the first output: the product of all but its last two axes; 0 for symbols and arrays."""
     count = math.prod(graph.tensors[op.outputs[0]].shape[:-2])
-    return count if isinstance(count, int) else 0
+    return count if isinstance(count, int) or is_recorded(count) else 0
 
 
 def _joins(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perfsim.devices import KernelRates
 from perfsim.graph import MatrixShape
-from perfsim.quantities.numbers import Number, ceil_div, is_symbolic, maximum, minimum, where
+from perfsim.quantities.numbers import Number, ceil_div, is_recorded, is_symbolic, maximum, minimum, where
 
 __all__ = ["FRAGMENT", "alignment_efficiency", "executed_flops", "executed_products", "setup_products"]
 
@@ -30,7 +30,7 @@ def executed_products(
     ----------
     .. [1] NVIDIA, "Matrix Multiplication Background User's Guide", sections on tile and wave quantization.
     """
-    if isinstance(tile_rows, int | float) and tile_rows <= 1:
+    if (isinstance(tile_rows, int | float) or is_recorded(tile_rows)) and tile_rows <= 1:
         return batch * m * n * k
     rows = minimum(ceil_div(m, FRAGMENT) * FRAGMENT, ceil_div(m, tile_rows) * tile_rows)
     rows = where(m > tile_rows, ceil_div(m, tile_rows) * tile_rows, rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perfsim.costs.phase import PhaseCost
 from perfsim.graph import OperatorGraph, Role, Tensor
-from perfsim.quantities.numbers import Number, ceil_div, is_array, maximum
+from perfsim.quantities.numbers import Number, ceil_div, largest, maximum
 
 __all__ = ["Memory", "activation_peak", "alive_activations", "memory_of"]
 
@@ -45,7 +45,7 @@ def memory_of(phases: tuple[PhaseCost, ...], capacity: Number | None, pipeline: 
     return Memory(
         weights=_side_by_side(phases, Role.WEIGHT, pipeline),
         kv_cache=_side_by_side(phases, Role.KV_CACHE, pipeline),
-        activations=max(_largest(activation_peak(p)) for p in phases),
+        activations=maximum(*(largest(activation_peak(p)) for p in phases)),
         capacity=capacity,
     )
 
@@ -54,12 +54,8 @@ def _side_by_side(phases: tuple[PhaseCost, ...], role: Role, pipeline: int) -> N
     """Bytes of a role: the largest of the phases of each network, summed over the networks [byte]."""
     networks: dict[str, list[Number]] = {}
     for cost in phases:
-        networks.setdefault(cost.phase.network, []).append(_largest(_stored(cost.graph, role, pipeline)))
-    return sum(max(each) for each in networks.values())
-
-
-def _largest(value: Number) -> Number:
-    return value.max().item() if is_array(value) else value
+        networks.setdefault(cost.phase.network, []).append(largest(_stored(cost.graph, role, pipeline)))
+    return sum(maximum(*each) for each in networks.values())
 
 
 def _stored(graph: OperatorGraph, role: Role, pipeline: int) -> Number:
@@ -86,9 +82,9 @@ def _stored(graph: OperatorGraph, role: Role, pipeline: int) -> Number:
 
 def _fullest_stage(groups: list[tuple[Number, Number]], pipeline: int) -> Number:
     """Bytes of the fullest run of ceil(layers / pipeline) consecutive layers; groups are (bytes, layers), in order."""
-    each = [_largest(nbytes) for nbytes, count in groups for _ in range(count)]
+    each = [largest(nbytes) for nbytes, count in groups for _ in range(count)]
     size = ceil_div(len(each), pipeline)
-    return max(sum(each[start : start + size]) for start in range(len(each) - size + 1))
+    return maximum(*(sum(each[start : start + size]) for start in range(len(each) - size + 1)))
 
 
 def activation_peak(phase: PhaseCost) -> Number:

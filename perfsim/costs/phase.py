@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfsim.costs.hierarchy import borders
-from perfsim.costs.kernel import KernelCost, kernel_cost
+from perfsim.costs.execution import kernel_costs
+from perfsim.costs.kernel import KernelCost
 from perfsim.costs.lowering import Kernel, kernels_of, place_on_chip
+from perfsim.costs.scratchpad import Misfit
 from perfsim.devices import Stack, System
 from perfsim.graph import OperatorGraph
 from perfsim.ops import Collective
@@ -59,7 +60,7 @@ class PhaseCost:
 
     kernels: (cost of one execution, executions per step); runtime [s]; overhead: part of it in which the
     device waits for the host [s]; step_runtimes: of each step, an array if they differ [s]; serving: host time per
-    sequence between steps, part of the runtime [s]; phase: what was costed. A share of the phase below 1 scales the
+    sequence between steps, part of the runtime [s]; phase: what was costed; misfits: what no level has room for. A share of the phase below 1 scales the
     totals, not the step runtimes.
     """
 
@@ -71,6 +72,7 @@ class PhaseCost:
     overhead: Number
     step_runtimes: Number
     serving: Number = 0.0
+    misfits: tuple[Misfit, ...] = ()
 
     @property
     def name(self) -> str:
@@ -123,12 +125,8 @@ def phase_cost(phase: Phase, system: System, stack: Stack, stages: int = 1) -> P
     """
     graph = place_on_chip(phase.graph) if stack.on_chip else phase.graph
     lowered = kernels_of(graph, stack)
-    cache = system.device.cache
-    moved = borders(graph, lowered, None if cache is None else cache.capacity, phase.repeated)
-    kernels = tuple(
-        (kernel_cost(kernel, graph, system, stack, border), graph.count(kernel.lead))
-        for kernel, border in zip(lowered, moved, strict=True)
-    )
+    costs, misfits = kernel_costs(graph, lowered, system, stack, phase.repeated)
+    kernels = tuple((cost, graph.count(kernel.lead)) for cost, kernel in zip(costs, lowered, strict=True))
     device = sum(cost.runtime * count for cost, count in kernels)
     collectives = sum(graph.count(op) for op in graph.operators if isinstance(op, Collective))
     host = host_runtime(
@@ -150,5 +148,5 @@ def phase_cost(phase: Phase, system: System, stack: Stack, stages: int = 1) -> P
 
     return PhaseCost(
         phase, graph, kernels, lowered, over_job(step), over_job(step - device), step,
-        over_job(phase.sequences * per_sequence),
+        over_job(phase.sequences * per_sequence), misfits,
     )  # fmt: skip

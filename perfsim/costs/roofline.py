@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfsim.quantities.numbers import Number, maximum, minimum
+from perfsim.quantities.numbers import Number, is_recorded, maximum, minimum
 
 __all__ = ["kernel_runtime", "reduction_chain", "ridge_point", "roofline_runtime"]
 
@@ -39,7 +39,7 @@ def reduction_chain(*, k: Number, per_k: Number, cap: Number) -> Number:
     grows from 2.6 µs at k = 64 to 4.4 µs at k = 1536 and stays near 5.8 µs from k = 2560 to 12288.
     """
     chain = k * per_k
-    uncapped = isinstance(cap, int | float) and cap == 0
+    uncapped = (isinstance(cap, int | float) or is_recorded(cap)) and cap == 0
     return chain if uncapped else minimum(chain, cap)
 
 

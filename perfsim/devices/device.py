@@ -12,7 +12,7 @@ from perfsim.devices.profile import Datum, Profile
 from perfsim.errors import InputError, UnknownNameError
 from perfsim.graph import Unit
 from perfsim.quantities.dtypes import DTYPES, DType
-from perfsim.quantities.numbers import Number, is_array, maximum
+from perfsim.quantities.numbers import Number, maximum, varies
 from perfsim.quantities.units import DIMENSIONS
 
 __all__ = ["Cache", "Device", "Link"]
@@ -230,7 +230,7 @@ class Device(Profile):
             raise UnknownNameError(f"link of device {self.key}", name, self.link_names)
         latency = self.get(f"link.{name}.latency", 0.0)
         domain = self.get(f"link.{name}.domain", float("inf"))
-        if not is_array(domain) and domain < 1:
+        if not varies(domain) and domain < 1:
             raise InputError(f"device {self.key}: link.{name}.domain is {domain}, expected at least 1 device")
         self._links[name] = Link(name, bandwidth, latency, domain)
         return self._links[name]

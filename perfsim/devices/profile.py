@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from perfsim.errors import InputError, UnitError, UnknownNameError
 from perfsim.quantities.dimensions import Dimension
-from perfsim.quantities.numbers import Number, is_array
+from perfsim.quantities.numbers import Number, varies
 from perfsim.quantities.units import format_quantity, parse_as
 
 __all__ = ["LEAST", "MOST", "Datum", "Profile"]
@@ -37,7 +37,7 @@ class Datum:
     date: str = ""
 
     def __str__(self) -> str:
-        return "array" if is_array(self.value) else format_quantity(self.value, self.dimension)
+        return "array" if varies(self.value) else format_quantity(self.value, self.dimension)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +102,13 @@ class Profile:
                 new = _changed(old, value)
             except UnitError as error:
                 raise UnitError(f"{self.kind}.{path}: {error}") from None
-            if not is_array(new) and not new >= 0:
+            if not varies(new) and not new >= 0:
                 raise InputError(f"{self.kind}.{path}: {value!r} is negative, expected a value of at least 0")
-            if not is_array(new) and new and not LEAST <= new <= MOST:
+            if not varies(new) and new and not LEAST <= new <= MOST:
                 raise InputError(
                     f"{self.kind}.{path}: {value!r} is out of range, expected {LEAST:g} to {MOST:g} in SI units"
                 )
-            if not is_array(new) and new == 0 and old.value and self.must_be_positive(self.resolve(path)):
+            if not varies(new) and new == 0 and old.value and self.must_be_positive(self.resolve(path)):
                 raise InputError(f"{self.kind}.{path}: {value!r} is zero, expected a value above 0")
             data[self.resolve(path)] = replace(old, value=new, source="what-if", status="what-if", note="")
         return replace(self, data=data, sources={**self.sources, "what-if": "set by the user"})
@@ -124,6 +124,6 @@ def _changed(old: Datum, value: Any) -> Number:
         if scale:
             return old.value * float(scale[1])
         return parse_as(value, old.dimension)
-    if isinstance(value, bool) or not (isinstance(value, int | float) or is_array(value)):
+    if isinstance(value, bool) or not (isinstance(value, int | float) or varies(value)):
         raise UnitError(f'{value!r} is {type(value).__name__}, expected a text such as "{old}" or "x2"')
     return value

@@ -15,7 +15,7 @@ from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
 from perfsim.quantities.units import DIMENSIONS
 
-__all__ = ["PARAMETERS", "Calibration", "KernelRates", "Stack"]
+__all__ = ["PARAMETERS", "TILED_PARAMETERS", "Calibration", "KernelRates", "Stack"]
 
 PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
     {
@@ -41,6 +41,23 @@ PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
     }
 )
 """Parameter → (name of its dimension, value in a perfect stack). docs/assumptions.md says what each means."""
+
+TILED_PARAMETERS: Mapping[str, str] = MappingProxyType(
+    {
+        "tiling.l1_budget": "capacity",
+        "tiling.l2_budget": "capacity",
+        "tiling.tile_overhead": "ratio",
+        "tiling.layer_overhead": "ratio",
+        "tiling.stream_limit": "capacity",
+        "kernel.*.rate": "ratio",
+        "kernel.*.per_output": "ratio",
+        "kernel.*.per_input": "ratio",
+        "kernel.*.cores": "ratio",
+        "kernel.*.activity": "ratio",
+    }
+)
+"""Parameters of a stack that cuts layers into tiles for scratchpads → name of the dimension; docs/microcontrollers.md
+says what each means. A kind of layer stands for ``*``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +138,11 @@ class Stack(Profile):
     def is_perfect(self) -> bool:
         """Whether this is the ideal execution: activations on chip and every parameter perfect."""
         return self.on_chip and all(self.parameter(name) == perfect for name, (_, perfect) in PARAMETERS.items())
+
+    @cached_property
+    def tiles(self) -> bool:
+        """Whether it cuts layers into tiles for scratchpads, instead of relying on caches."""
+        return any(path.startswith("tiling.") for path in self.data)
 
     def datum(self, path: str) -> Datum:
         """The datum at ``path``; a parameter that the stack does not state has its perfect value."""

@@ -44,13 +44,16 @@ class Work:
     """Arithmetic of one operator.
 
     flops: operations [FLOP], one multiply-accumulate counted as two; unit: who does them;
-    dtype: number format they are done in; matrix: shape of the matrix product, if it is one.
+    dtype: number format they are done in; matrix: shape of the matrix product, if it is one; executed: operations
+    that the kernel really executes over ``flops`` [1], e.g. above 1 where it computes values twice or where a sparse
+    kernel runs below the rate of the dense one.
     """
 
     flops: Number
     unit: Unit
     dtype: DType
     matrix: MatrixShape | None = None
+    executed: Number = 1
 
 
 @dataclass(frozen=True, eq=False)

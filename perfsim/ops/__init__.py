@@ -27,6 +27,7 @@ from perfsim.ops.resize import Resize
 from perfsim.ops.response_norm import ResponseNorm
 from perfsim.ops.sampling import Sample
 from perfsim.ops.scan import ChunkedScan, SelectiveScan
+from perfsim.ops.shuffle import ChannelShuffle
 from perfsim.ops.split import Split
 from perfsim.ops.windows import FromWindows, MergeNeighbours, ToWindows
 
@@ -37,6 +38,7 @@ __all__ = [
     "BatchNorm",
     "CacheWrite",
     "CausalConv",
+    "ChannelShuffle",
     "ChunkedScan",
     "Collective",
     "Combine",

@@ -42,7 +42,7 @@ class DeformableSample(Operator):
         return ((batch, channels * math.prod(self.kernel), *places),)
 
     def work(self, tensors: Tensors) -> Work:
-        """Per tap and channel a bilinear sum of four neighbours, and one product with the mask if there is one [FLOP]."""
+        """Per tap and channel a bilinear sum of four neighbours, and one product with the mask if any [FLOP]."""
         samples: Number = math.prod(self.output_shapes(tensors)[0])
         each = INTERPOLATIONS["bilinear"] + (len(self.inputs) > 2)
         return Work(each * samples, self.unit, self.compute_dtype(tensors))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfsim.graph import Operator, Shape, Tensor, Tensors, Work
+from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
 
 __all__ = ["General", "Move", "Pointwise", "Reduction", "Unmodelled"]
@@ -15,13 +16,15 @@ class General(Operator):
     """Outputs of stated shapes.
 
     shapes: of the outputs; flops: of one execution [FLOP]; label: what it does, the name by which fusion rules know
-    it; touched: per input the elements that are read, None for all of them; note: what was assumed about it.
+    it; touched: per input the elements that are read, None for all of them; written: elements that one execution writes,
+    None for all; note: what was assumed about it.
     """
 
     shapes: tuple[Shape, ...] = ()
     flops: Number = 0
     label: str = ""
     touched: tuple[Number | None, ...] = ()
+    written: Number | None = None
     note: str = ""
 
     kind = "general"
@@ -37,11 +40,17 @@ class General(Operator):
         return Work(self.flops, self.unit, self.compute_dtype(tensors))
 
     def accessed(self, tensor: Tensor, tensors: Tensors) -> Number:
-        """Bytes of the touched elements [byte]."""
+        """Bytes of the touched or written elements [byte]."""
+        if self.written is not None and tensor.name in self.outputs:
+            return tensor.dtype.nbytes(self.written)
         for name, elements in zip(self.inputs, self.touched, strict=False):
             if name == tensor.name and elements is not None:
                 return tensor.dtype.nbytes(elements)
         return tensor.nbytes
+
+    def compute_dtype(self, tensors: Tensors) -> DType:
+        """That of the first input, or of the output of an operator that makes numbers from nothing."""
+        return tensors[(*self.inputs, *self.outputs)[0]].dtype
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ class Aggregate(Operator):
 
     inputs: features (nodes, width), edges (2, edges) as pairs of indices and, for a weighted sum, one factor per edge
     (edges,). A graph convolution is this operator and a :class:`~perfsim.ops.linear.Linear`, in the order that is
-    cheaper: the sum first where the layer widens, the projection first where it narrows. hit_rate: share of the repeated
-    reads of a row that some cache serves, 1 for the bound, in which every row comes from memory once.
+    cheaper: the sum first where the layer widens, the projection first where it narrows. hit_rate: share of the
+    repeated reads of a row that some cache serves, 1 for the bound, in which every row comes from memory once.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Turning stored low-bit weights back into the format of the arithmetic."""
+"""Between number formats: stored low-bit weights to the format of the arithmetic, and features to a narrow one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from perfsim.ops.experts import ExpertLinear
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
 
-__all__ = ["Dequantize"]
+__all__ = ["Dequantize", "Quantize"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,3 +44,18 @@ class Dequantize(Operator):
 
     def compute_dtype(self, tensors: Tensors) -> DType:
         return tensors[self.outputs[0]].dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Quantize(Operator):
+    """Features to a narrower format with a scale per row or group: largest magnitude, divide, round."""
+
+    kind = "quantize"
+    reference = "arXiv 2211.10438"
+
+    def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
+        return (tensors[self.inputs[0]].shape,)
+
+    def work(self, tensors: Tensors) -> Work:
+        """3 operations per element [FLOP]."""
+        return Work(3 * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))

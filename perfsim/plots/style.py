@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "DARK", "LIGHT", "Look", "figure_of", "kind_colours", "look_of", "new_axes"]
+__all__ = ["COLOURS", "DARK", "LIGHT", "SIZES", "Look", "figure_of", "kind_colours", "look_of", "new_axes"]
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#a6761d")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#882255")
 """Colours that people with a colour vision deficiency can tell apart (Okabe and Ito first)."""
 
 _KINDS: Mapping[str, int] = MappingProxyType(
-    {"linear": 0, "attention": 1, "norm": 2, "elementwise": 3, "experts": 4, "conv": 4, "embedding": 5}
-)
+    {
+        "linear": 0, "attention": 1, "norm": 2, "elementwise": 3, "experts": 4, "conv": 4, "embedding": 5, "pool": 6,
+        "depthwise-conv": 7,
+    }
+)  # fmt: skip
 """Colour of the usual kinds of kernels, so that they are the same in every figure."""
 
 _COMMON: Mapping[str, Any] = MappingProxyType(
@@ -37,6 +40,12 @@ DARK: Mapping[str, Any] = MappingProxyType(
 """Matplotlib settings of the dark style."""
 
 
+SIZES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"column": (3.3, 7.0), "page": (7.0, 8.0), "notebook": (9.0, 10.0)}
+)
+"""Name of a size → width of the figure [inch] and font size [pt]: a column or the width of a printed page, a screen."""
+
+
 @dataclass(frozen=True)
 class Look:
     """Colours of a figure: paper, ink for text, faint for lines in the back; whether it is dark."""
@@ -45,6 +54,26 @@ class Look:
     ink: Any
     faint: Any
     dark: bool
+
+    @property
+    def water(self) -> str:
+        """Fill of what is submerged."""
+        return "#1d4258" if self.dark else "#cfe9f7"
+
+    @property
+    def deep(self) -> str:
+        """Lines and texts that belong to the water."""
+        return "#7cc7ee" if self.dark else "#0b5c8a"
+
+    @property
+    def loss(self) -> str:
+        """Fill of time that is neither computing nor moving."""
+        return "#3a3d44" if self.dark else "#dcdcdc"
+
+    def over(self, fill: Any) -> Any:
+        """Black or white, whichever is readable on ``fill``."""
+        red, green, blue = fill if isinstance(fill, tuple) else (0.5, 0.5, 0.5)
+        return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.45 else "#ffffff"
 
     def shade(self, colour: str) -> Any:
         """``colour``, lighter on dark paper."""

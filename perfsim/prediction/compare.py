@@ -15,6 +15,7 @@ from perfsim.catalog import stack as find_stack
 from perfsim.costs import PhaseCost
 from perfsim.devices import Device, Stack, System
 from perfsim.errors import InputError
+from perfsim.prediction.model_scaling import scaled_model
 from perfsim.prediction.predict import apply_what_ifs, predict, system
 from perfsim.prediction.prediction import Prediction
 from perfsim.prediction.variant import read_variant
@@ -223,6 +224,7 @@ def _predicted(asked: Mapping[str, Any], base: Mapping[str, Any], more: Mapping[
     on, count = asked["on"], asked["count"]
     target = on if isinstance(on, System) else system(on)
     target = target if count is None else System(target.device, count)
+    rest["model"], base = scaled_model(find_model(asked["model"]), base)
     target, software = apply_what_ifs(target, find_stack(asked["stack"]), base)
     return predict(on=target, stack=software, what_if=more, **rest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from perfsim.prediction.prediction import Prediction
 
 __all__ = ["GapPoint", "Rated", "gap_points", "pareto_front", "rated"]
+
+
+_FAMILY = re.compile(r"(?:wide-|tf-)?[a-z]+(?:v\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +71,8 @@ def rated(p: Prediction, declared: Mapping[str, float] | None = None) -> Rated:
     InputError
         if neither knows the model at the image size of the job.
     """
-    name, family = p.model.name, type(p.model).__name__
-    key = catalogue_key(p)
+    name, key = p.model.name, catalogue_key(p)
+    family = family_of(key)
     for stated in (key, name):
         if declared and stated in declared:
             return Rated(p, _share(stated, declared[stated]), "declared", family)
@@ -97,6 +101,12 @@ def _share(name: str, value: float) -> float:
 def catalogue_key(p: Prediction) -> str:
     """Name of the model as the catalogue writes it."""
     return p.model.name.lower().replace(" ", "-")
+
+
+def family_of(name: str) -> str:
+    """Start of a model's name up to its size, e.g. ``convnext`` of ``convnext-tiny``; networks of it get one line."""
+    found = _FAMILY.match(name)
+    return found.group() if found else name
 
 
 def gap_points(items: Sequence[Rated | Prediction]) -> tuple[GapPoint, ...]:

@@ -22,7 +22,7 @@ from perfsim.techniques.base import Technique
 from perfsim.techniques.registry import resolve_techniques
 from perfsim.workloads import Job
 
-__all__ = ["BOOKED", "Entry", "Ledger", "Order", "ledger"]
+__all__ = ["BOOKED", "Entry", "Ledger", "Order", "bottleneck", "ledger", "value_of"]
 
 BOOKED = MappingProxyType({
     "runtime": DIMENSIONS["time"], "ttft": DIMENSIONS["time"], "tpot": DIMENSIONS["time"],

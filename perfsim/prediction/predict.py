@@ -17,7 +17,9 @@ from perfsim.costs import PhaseCost, memory_of, phase_cost
 from perfsim.costs.money import Economics
 from perfsim.devices import Device, Stack, System
 from perfsim.errors import InputError, UnknownNameError
+from perfsim.prediction.model_scaling import PREFIX, scaled_model
 from perfsim.prediction.prediction import Prediction
+from perfsim.quantities.numbers import is_recorded
 from perfsim.techniques.base import Context, Technique
 from perfsim.techniques.parallel import Parallel
 from perfsim.techniques.registry import resolve_techniques
@@ -59,8 +61,9 @@ def predict(
     ``Inference(prompt_tokens=2048, output_tokens=256, batch=8)``; on: catalogue name, path of a device TOML, a
     device or a system; count: devices, tensor parallel unless ``using`` says otherwise; stack: software,
     ``"ideal"`` for the pure roofline; using: techniques in order; what_if: changed quantities by path, e.g.
-    ``{"device.memory.hbm.bandwidth": "4 TB/s", "stack.kernel_launch": "x0.5"}``; region, pue, offer: the grid, the
-    power usage effectiveness and the price by which carbon and cost are counted, e.g. ``region="FRA", pue=1.1``.
+    ``{"device.memory.hbm.bandwidth": "4 TB/s", "stack.kernel_launch": "x0.5", "model.width": 1.2}``; region, pue,
+    offer: the grid, the power usage effectiveness and the price by which carbon and cost are counted, e.g.
+    ``region="FRA", pue=1.1``.
 
     Raises
     ------
@@ -69,18 +72,19 @@ def predict(
     """
     target = _system(on, count)
     software = find_stack(stack)
-    if what_if:
-        target, software = apply_what_ifs(target, software, what_if)
+    network, changes = scaled_model(find_model(model), what_if or {})
+    if changes:
+        target, software = apply_what_ifs(target, software, changes)
     known = software.known_calibrations
     software = software.on(target.device)
-    network = find_model(model)
     chain = _layout(resolve_techniques(expanded(using)), target)
     _check_job(job)
+    asked, network = network, remodelled(network, target, software, chain)
     settled = job.resolved(network, target.device)
     plan = planned(network, settled, target, software, chain)
     costs = tuple(phase_cost(phase, target, software, plan.layout.pipeline) for phase in plan.phases)
     money = find_economics(target.device, region=region, pue=pue, offer=offer)
-    rerun = partial(_again, model=network, job=job, on=target, using=chain, economics=money)
+    rerun = partial(_again, model=asked, job=job, on=target, using=chain, economics=money)
     return Prediction(network, settled, target, software, chain, costs, plan.layout, known, rerun, money)
 
 
@@ -117,6 +121,20 @@ def _layout(chain: tuple[Technique, ...], target: System) -> tuple[Technique, ..
     return chain
 
 
+def remodelled(model: Model, target: System, stack: Stack, chain: tuple[Technique, ...]) -> Model:
+    """The model after the techniques that change it, in order.
+
+    Raises
+    ------
+    InputError
+        with the reason, if one of them cannot apply.
+    """
+    context = Context(model, target, stack, find_model)
+    for technique in chain:
+        model = technique.remodel(model, context)
+    return model
+
+
 def planned(model: Model, job: Job, target: System, stack: Stack, chain: tuple[Technique, ...]) -> Plan:
     """The plan of a job with its techniques applied, in order.
 
@@ -126,7 +144,7 @@ def planned(model: Model, job: Job, target: System, stack: Stack, chain: tuple[T
         with the reason, if a technique cannot apply.
     """
     output = getattr(job, "output_tokens", 0)
-    if isinstance(output, int) and output <= REMEMBERED_STEPS:
+    if isinstance(output, int) and output <= REMEMBERED_STEPS and not is_recorded(job.batch):
         return _remembered(model, job, target.device, target.count, stack, chain)
     return _plan(model, job, Context(model, target, stack, find_model), chain)
 
@@ -171,7 +189,7 @@ def apply_what_ifs(target: System, stack: Stack, changes: Mapping[str, Any]) -> 
             stack = stack.replace(**{rest: value})
         else:
             raise UnknownNameError(
-                "what-if path", path, ["device.", "stack.", "link."], "e.g. device.memory.main.bandwidth"
+                "what-if path", path, ["device.", "stack.", "link.", PREFIX], "e.g. device.memory.main.bandwidth"
             )
     return System(device, target.count), stack
 
@@ -199,6 +217,7 @@ def largest_batch(
     target, software, network = _system(on, count), find_stack(stack), find_model(model)
     software = software.on(target.device)
     chain = _layout(resolve_techniques(expanded(using)), target)
+    network = remodelled(network, target, software, chain)
     settled = job.resolved(network, target.device)
     replicas = max(1, next((t.data for t in chain if isinstance(t, Parallel)), 1))
 

@@ -15,7 +15,7 @@ from perfsim.errors import InputError
 from perfsim.graph import Unit
 from perfsim.prediction.coverage import Coverage, conventions_of, coverage_of
 from perfsim.prediction.interval import Interval, runtime_interval
-from perfsim.prediction.rows import OperatorRow, PhaseRow, operator_rows, phase_row
+from perfsim.prediction.rows import BOUNDS, OperatorRow, PhaseRow, job_bound, operator_rows, phase_row, whole
 from perfsim.quantities.dtypes import dtype
 from perfsim.quantities.numbers import Number
 from perfsim.techniques.base import Technique
@@ -152,17 +152,22 @@ class Prediction:
     @property
     def flops(self) -> Number:
         """Work on all devices [FLOP]."""
-        return sum(row.flops for row in self.phases)
+        return sum(whole(cost.flops * self._working) for cost in self.costs)
 
     @property
     def traffic(self) -> Number:
         """Main-memory traffic on all devices [byte]."""
-        return sum(row.traffic for row in self.phases)
+        return sum(whole(cost.traffic * self._working) for cost in self.costs)
 
     @cached_property
     def memory(self) -> Memory:
         """Memory of the fullest device."""
         return memory_of(self.costs, self.system.capacity, self.layout.pipeline)
+
+    @property
+    def bound(self) -> str:
+        """What the job spends most of its time with: compute, memory, network or overhead."""
+        return BOUNDS[job_bound(self.costs)]
 
     @property
     def operational_intensity(self) -> Number | None:
@@ -229,6 +234,7 @@ class Prediction:
         elif not memory.fits:
             needed_here, there = memory.total / 2**30, memory.capacity / 2**30
             remarks.append(f"does not fit: {needed_here:.1f} GiB needed per device, {there:.1f} GiB there")
+        remarks += dict.fromkeys(remark for phase in self.costs for remark in phase.graph.remarks)
         return tuple(remarks)
 
     def _positions(self) -> int | None:

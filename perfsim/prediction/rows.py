@@ -8,9 +8,9 @@ from typing import Any
 
 from perfsim.costs import KernelCost, PhaseCost
 from perfsim.devices import Device
-from perfsim.quantities.numbers import Number
+from perfsim.quantities.numbers import Number, maximum, where
 
-__all__ = ["OperatorRow", "PhaseRow", "bound_of", "operator_rows", "phase_row", "whole"]
+__all__ = ["BOUNDS", "OperatorRow", "PhaseRow", "bound_index", "bound_of", "job_bound", "operator_rows", "phase_row", "whole"]
 
 BOUNDS = ("compute", "memory", "network", "overhead")
 
@@ -64,7 +64,33 @@ def _times(cost: KernelCost, count: Number, phase: PhaseCost) -> dict[str, Numbe
 
 def bound_of(times: dict[str, Number]) -> str:
     """The activity that takes longest; the first in order of a tie."""
-    return max(BOUNDS, key=lambda name: times[name])
+    return BOUNDS[bound_index([times[name] for name in BOUNDS])]
+
+
+def bound_index(times: Sequence[Number]) -> Number:
+    """Index of the longest time; the first in order of a tie."""
+    longest, index = times[0], 0
+    for place, time in enumerate(times[1:], start=1):
+        index = where(time > longest, place, index)
+        longest = maximum(longest, time)
+    return index
+
+
+def _bound_sums(phase: PhaseCost) -> list[Number]:
+    """Runtime of the kernels by their bound, in the order of :data:`BOUNDS` [s]; waiting for the host is overhead."""
+    sums: list[Number] = [0.0] * len(BOUNDS)
+    for cost, count in phase.kernels:
+        times = _times(cost, count, phase)
+        index = bound_index([times[name] for name in BOUNDS])
+        runtime = phase.over_job(cost.runtime * count)
+        sums = [total + where(index == place, runtime, 0.0) for place, total in enumerate(sums)]
+    sums[-1] = sums[-1] + phase.overhead
+    return sums
+
+
+def job_bound(phases: Iterable[PhaseCost]) -> Number:
+    """Index into :data:`BOUNDS` of the bound in which a job spends most of its time."""
+    return bound_index([sum(each) for each in zip(*map(_bound_sums, phases), strict=True)])
 
 
 def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
@@ -90,18 +116,13 @@ def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
 
 def phase_row(phase: PhaseCost, energy: Number | None, devices: int, device: Device) -> PhaseRow:
     """Totals of a phase; its bound is the activity with the largest sum over all kernels."""
-    sums = dict.fromkeys(BOUNDS, 0.0)
-    for cost, count in phase.kernels:
-        times = _times(cost, count, phase)
-        largest = bound_of(times)
-        sums[largest] += phase.over_job(cost.runtime * count)
-    sums["overhead"] += phase.overhead
     traffic = whole(phase.traffic * devices)
     levels = {device.main_memory: traffic}
     if device.cache is not None:
         levels[device.cache.name] = whole(phase.moved * devices)
     flops = whole(phase.flops * devices)
-    return PhaseRow(phase.name, phase.repeat, phase.runtime, energy, flops, traffic, bound_of(sums), levels)
+    bound = BOUNDS[bound_index(_bound_sums(phase))]
+    return PhaseRow(phase.name, phase.repeat, phase.runtime, energy, flops, traffic, bound, levels)
 
 
 def whole(value: Number) -> Number:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from perfsim.errors import InputError, UnknownNameError
+from perfsim.prediction.model_scaling import PREFIX
 from perfsim.techniques.base import Technique
 from perfsim.techniques.registry import technique_classes
 from perfsim.workloads import Job
@@ -16,7 +17,7 @@ __all__ = ["SETTINGS", "Variant", "read_variant"]
 SETTINGS = ("model", "on", "count", "stack", "using", "region", "pue", "offer")
 """What a variant can set, beside fields of the job and what-if paths."""
 
-PATHS = ("device.", "stack.", "link.")
+PATHS = ("device.", "stack.", "link.", PREFIX)
 
 _EXAMPLE = "e.g. device.memory.main.bandwidth=x2 or stack=vllm"
 

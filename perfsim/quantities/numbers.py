@@ -1,7 +1,8 @@
 """The few functions that know what a formula computes with.
 
 A formula of perfsim is plain arithmetic. It is evaluated with Python numbers (one prediction), numpy
-arrays (positions of a decode, sweeps), sympy expressions (``explain``) and, in tests, with dimensions
+arrays (positions of a decode), sympy expressions (``explain``), with a recorder that makes the programs of
+sweeps of it (:mod:`perfsim.quantities.recorder`) and, in tests, with dimensions
 (:mod:`perfsim.quantities.dimensions`). Only the functions here look at the carrier; numpy and sympy are
 never imported by them, because an array or a symbol can only arrive once its library is loaded.
 """
@@ -12,10 +13,13 @@ import math
 import sys
 from typing import Any, TypeAlias
 
-__all__ = ["Number", "ceil_div", "is_array", "is_symbolic", "maximum", "minimum", "over_steps", "power", "where"]
+__all__ = [
+    "Number", "ceil_div", "is_array", "is_recorded", "is_symbolic", "largest", "maximum", "minimum", "over_steps",
+    "power", "varies", "where",
+]  # fmt: skip
 
 Number: TypeAlias = Any
-"""An ``int``, ``float``, ``numpy.ndarray``, ``sympy.Expr`` or a traced dimension."""
+"""An ``int``, ``float``, ``numpy.ndarray``, ``sympy.Expr``, a recorded expression or a traced dimension."""
 
 _PLAIN = (int, float)
 
@@ -30,6 +34,16 @@ def is_symbolic(value: Number) -> bool:
     """Whether ``value`` is a sympy expression."""
     sympy = sys.modules.get("sympy")
     return sympy is not None and isinstance(value, sympy.Basic)
+
+
+def is_recorded(value: Number) -> bool:
+    """Whether ``value`` is an expression of a recording."""
+    return hasattr(value, "recorded")
+
+
+def varies(value: Number) -> bool:
+    """Whether ``value`` stands for many numbers, which were checked one by one: an array or a recorded expression."""
+    return is_array(value) or is_recorded(value)
 
 
 def maximum(first: Number, *others: Number) -> Number:
@@ -51,6 +65,8 @@ def _fold(name: str, plain: Any, first: Number, others: tuple[Number, ...]) -> N
     for other in others:
         if isinstance(result, _PLAIN) and isinstance(other, _PLAIN):
             result = plain(result, other)
+        elif is_recorded(result) or is_recorded(other):
+            result = _record(name[:3], result, other)
         elif is_symbolic(result) or is_symbolic(other):
             result = getattr(sys.modules["sympy"], name.capitalize()[:3])(result, other)
         elif is_array(result) or is_array(other):
@@ -67,6 +83,8 @@ def ceil_div(dividend: Number, divisor: Number) -> Number:
     quotient = dividend / divisor
     if isinstance(quotient, float):
         return math.ceil(quotient)
+    if is_recorded(quotient):
+        return _record("ceil", quotient)
     if is_symbolic(quotient):
         return sys.modules["sympy"].ceiling(quotient)
     if is_array(quotient):
@@ -80,6 +98,8 @@ def where(condition: Any, yes: Number, no: Number) -> Number:
         if hasattr(yes, "combine") or hasattr(no, "combine"):
             _method(yes, no, "combine")  # both choices need one dimension, also the one not taken
         return yes if condition else no
+    if is_recorded(condition):
+        return _record("where", condition, yes, no)
     if is_symbolic(condition):
         sympy = sys.modules["sympy"]
         return sympy.Piecewise((yes, condition), (no, True))
@@ -95,12 +115,25 @@ def power(base: Number, exponent: Number) -> Number:
 
 def over_steps(value: Number, steps: Number) -> Number:
     """Total of a per-step value: the sum over the last axis of an array, otherwise ``value * steps``."""
+    if is_recorded(value) or is_recorded(steps):
+        return _record("over_steps", value, steps)
     if is_array(value) and value.ndim and value.shape[-1] > 1:
         total = value.sum(axis=-1)
         return total.item() if total.ndim == 0 else total
     if is_array(value) and value.size == 1:
         value = value.item()
     return value * steps
+
+
+def largest(value: Number) -> Number:
+    """The largest of a per-step value over all steps."""
+    if is_recorded(value):
+        return _record("largest", value)
+    return value.max().item() if is_array(value) else value
+
+
+def _record(name: str, *args: Number) -> Number:
+    return next(a for a in args if is_recorded(a)).record(name, *args)
 
 
 def _method(first: Number, second: Number, name: str) -> Number:

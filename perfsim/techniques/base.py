@@ -14,7 +14,7 @@ from perfsim.graph import OperatorGraph, check
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.workloads import Job, Plan
 
-__all__ = ["Context", "GraphRewrite", "PlanRewrite", "Technique", "parameter"]
+__all__ = ["Context", "GraphRewrite", "ModelRewrite", "PlanRewrite", "Technique", "parameter"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +81,16 @@ class Technique(ABC):
         """Why the technique cannot apply here, or None."""
         return None
 
+    def remodel(self, model: Model, context: Context) -> Model:
+        """The model that is used instead; most techniques leave it as it is.
+
+        Raises
+        ------
+        InputError
+            with the reason, when the technique cannot apply to the model.
+        """
+        return model
+
     def prepare(self, job: Job, context: Context) -> Job:
         """The job that is planned instead; most techniques leave it as it is."""
         return job
@@ -130,6 +140,30 @@ class GraphRewrite(Technique):
 
 class PlanRewrite(Technique):
     """A technique that changes phases, repetitions, placement or layout."""
+
+
+class ModelRewrite(Technique):
+    """A technique that changes the model itself before anything is planned: layers, widths, another network.
+
+    All model rewrites come before all others, among themselves in the order given.
+    """
+
+    def refuses(self, model: Model, context: Context) -> str | None:
+        """Why the technique cannot apply to ``model``, or None."""
+        return None
+
+    @abstractmethod
+    def remodelled(self, model: Model, context: Context) -> Model:
+        """The changed model."""
+
+    def remodel(self, model: Model, context: Context) -> Model:
+        reason = self.refuses(model, context)
+        if reason is not None:
+            raise InputError(f"{self.name} cannot apply to {model.name}: {reason}")
+        return self.remodelled(model, context)
+
+    def apply(self, plan: Plan, context: Context) -> Plan:
+        return plan
 
 
 INTEGER_FORMATS: Mapping[int, str] = {d.bits: d.name for d in DTYPES.values() if d.kind == "int"}

@@ -50,6 +50,8 @@ class Parallel(PlanRewrite):
             )
         for group in model.groups:
             heads = self.tensor if group.attention is None else group.attention.heads
+            if heads == 1 and group.mixer != "attention" and self.tensor > 1:
+                return f"the channels of its {group.mixer} mix in every projection; use data={self.tensor} instead"
             if heads % self.tensor:
                 return f"{heads} attention heads cannot be split over tensor={self.tensor}; use a divisor of {heads}"
             if self.expert > 1 and isinstance(group.mlp, MixtureOfExperts) and group.mlp.experts % self.expert:

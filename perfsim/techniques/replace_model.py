@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfsim.techniques.base import Context, PlanRewrite, parameter
-from perfsim.workloads import Plan
+from perfsim.architectures import Model
+from perfsim.techniques.base import Context, ModelRewrite, parameter
 
 __all__ = ["ReplaceModel"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplaceModel(PlanRewrite):
-    """The same job done by another model of the catalogue; put it first, other techniques then act on that model.
+class ReplaceModel(ModelRewrite):
+    """The same job done by another model of the catalogue; other techniques act on that model.
 
     Quality is not predicted: that the other model is good enough is for the user to declare.
     """
@@ -23,18 +23,10 @@ class ReplaceModel(PlanRewrite):
     reference = "the catalogue entry of the other model"
     neutral = {"model": ""}
 
-    def requires(self, plan: Plan, context: Context) -> str | None:
-        """The other model must do the same job; its own checks say more."""
-        if not self.model:
-            return None
-        other = context.find_model(self.model)
-        if other.usual_task != context.model.usual_task:
-            return f"{other.name} is a {other.family} and does another job"
-        return None
+    def refuses(self, model: Model, context: Context) -> str | None:
+        """The other model must do the same job."""
+        other = self.remodelled(model, context)
+        return None if other.usual_task == model.usual_task else f"{other.name} is a {other.family} with another job"
 
-    def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.model:
-            return plan
-        other = context.find_model(self.model)
-        phases = plan.job.plan(other, context.stack).phases
-        return plan.replace(phases=phases)
+    def remodelled(self, model: Model, context: Context) -> Model:
+        return context.find_model(self.model) if self.model else model

@@ -6,10 +6,10 @@ import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
-from perfsim.architectures import DecoderModel, Model, expect
+from perfsim.architectures import LanguageModel, Model, expect
 from perfsim.devices import Stack
 from perfsim.errors import InputError
-from perfsim.quantities.numbers import Number, is_array, is_symbolic
+from perfsim.quantities.numbers import Number, is_array, is_recorded, is_symbolic
 from perfsim.workloads.job import Job
 from perfsim.workloads.plan import Phase, Plan
 
@@ -19,8 +19,8 @@ MAX_STEPS = 2_000_000
 """Longest decode that is evaluated position by position."""
 
 
-def _language_model(model: Model, job: Job) -> DecoderModel:
-    return expect(DecoderModel, model, type(job).__name__, "SinglePass")
+def _language_model(model: Model, job: Job) -> LanguageModel:
+    return expect(LanguageModel, model, type(job).__name__, "SinglePass")  # type: ignore[type-abstract]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,21 +57,24 @@ class Inference(Job):
         phases = [Phase("prefill", prompt, 1, self.batch * self.prompt_tokens, self.batch)]
         steps = self.decode_steps
         if is_symbolic(steps) or steps > 0:
-            step = self.step(stack, tokens=1, context=self._positions(steps), decode=True)
+            context = self._positions(model.held(self.prompt_tokens), steps)
+            step = self.step(stack, tokens=1, context=context, decode=True, source=self.prompt_tokens)
             phases.append(Phase("decode", model.graph(step), steps, self.batch, self.batch, True))
         return Plan(self, tuple(phases))
 
-    def _positions(self, steps: Number) -> Number:
-        """Context of every decode step: prompt + 1 … prompt + output − 1; a symbol stays a symbol."""
+    def _positions(self, held: Number, steps: Number) -> Number:
+        """Context of every decode step: held + 1 … held + output − 1; a symbol stays a symbol."""
         if is_symbolic(steps):
             return sys.modules["sympy"].Symbol("C", positive=True, integer=True)
-        if steps == 1 or is_array(self.prompt_tokens):
-            return self.prompt_tokens + 1
+        if is_recorded(self.prompt_tokens):
+            return self.prompt_tokens.tape.position(self.prompt_tokens + 1, steps)
+        if steps == 1 or is_array(held):
+            return held + 1
         import numpy as np
 
         if steps > MAX_STEPS:
             raise InputError(f"output_tokens={self.output_tokens}: expected at most {MAX_STEPS + 1}")
-        return np.arange(self.prompt_tokens + 1, self.prompt_tokens + 1 + steps, dtype=float)
+        return np.arange(held + 1, held + 1 + steps, dtype=float)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,5 +115,7 @@ class Decode(Job):
         return self.batch
 
     def plan(self, model: Model, stack: Stack) -> Plan:
-        graph = _language_model(model, self).graph(self.step(stack, tokens=1, context=self.context_length, decode=True))
+        context = self.context_length  # an encoder is taken to have read as much
+        step = self.step(stack, tokens=1, context=context, decode=True, source=context)
+        graph = _language_model(model, self).graph(step)
         return Plan(self, (Phase("decode", graph, 1, self.batch, self.batch, True),))

@@ -10,10 +10,10 @@ from perfsim.architectures import Model, Step
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.quantities.dtypes import dtype as find_dtype
-from perfsim.quantities.numbers import Number, is_array, is_symbolic
+from perfsim.quantities.numbers import Number, is_symbolic, varies
 from perfsim.workloads.plan import Plan
 
-__all__ = ["Job"]
+__all__ = ["Job", "check_whole"]
 
 J = TypeVar("J", bound="Job")
 
@@ -32,7 +32,7 @@ class Job(ABC):
 
     def __post_init__(self) -> None:
         for name, least in self.at_least.items():
-            _check_whole(name, getattr(self, name), least)
+            check_whole(name, getattr(self, name), least)
         if self.dtype is not None:
             find_dtype(self.dtype)
 
@@ -73,7 +73,9 @@ class Job(ABC):
             raise InputError(f"device {device.key} computes in {known}; choose one of them with dtype")
         return replace(self, dtype=chosen)
 
-    def step(self, stack: Stack, *, tokens: Number, context: Number, decode: bool = False) -> Step:
+    def step(
+        self, stack: Stack, *, tokens: Number, context: Number, decode: bool = False, source: Number = 0
+    ) -> Step:
         """One pass of this job on ``stack``."""
         if self.dtype is None:
             raise InputError("the number format of the job is not settled; call resolved() first, or state dtype")
@@ -89,6 +91,7 @@ class Job(ABC):
             stack.block_tokens,
             decode,
             stack.all_logits,
+            source,
         )
 
     @abstractmethod
@@ -114,8 +117,15 @@ class Job(ABC):
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if is_symbolic(value) or is_array(value):
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Refuse a number that is not whole, or out of range; symbols and arrays pass.
+
+    Raises
+    ------
+    InputError
+        that names the field.
+    """
+    if is_symbolic(value) or varies(value):
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{name}={value!r}: expected a whole number, at least {least}")

@@ -1,16 +1,16 @@
-"""One forward pass over a batch of images."""
+"""One forward pass over a batch of images or texts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from perfsim.architectures import ImageStep, Model, VisionModel, expect
+from perfsim.architectures import EncoderModel, ImageStep, Model, VisionModel, expect
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.quantities.dtypes import dtype as find_dtype
 from perfsim.quantities.numbers import Number, is_array, is_symbolic
-from perfsim.workloads.job import Job
+from perfsim.workloads.job import Job, check_whole
 from perfsim.workloads.plan import Phase, Plan
 
 __all__ = ["SinglePass"]
@@ -22,20 +22,28 @@ def _vision_model(model: Model, job: Job) -> VisionModel:
 
 @dataclass(frozen=True, kw_only=True)
 class SinglePass(Job):
-    """``batch`` images of ``image_size`` pixels per side through the network, batch after batch, from device memory.
+    """``batch`` images or texts through the network, batch after batch, from device memory.
 
-    image_size: the model's own if None; fold_batch_norm: whether batch norms are folded into the convolutions in
+    image_size: pixels per side, the model's own if None; sequence: tokens per text, the most that the model can see if
+    None; fold_batch_norm: whether batch norms are folded into the convolutions in
     front of them, as inference compilers do, or stay operators, as in a framework that runs the model as trained.
     """
 
     image_size: Number | None = None
+    sequence: Number | None = None
     fold_batch_norm: bool = True
 
     task: ClassVar[str] = "single-pass"
-    delivers: ClassVar[str] = "image"
+
+    @property
+    def delivers(self) -> str:  # type: ignore[override]
+        """What comes out: images, or texts."""
+        return "image" if self.sequence is None else "text"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.sequence is not None:
+            check_whole("sequence", self.sequence, 1)
         size = self.image_size
         if size is None or is_symbolic(size) or is_array(size):
             return
@@ -43,8 +51,14 @@ class SinglePass(Job):
             raise InputError(f"image_size={size!r}: expected a whole number of pixels per side, 1 to {2**16}")
 
     def resolved(self, model: Model, device: Device) -> SinglePass:
-        """The job with number format and image size settled."""
+        """The job with number format and size of the input settled."""
         settled = super().resolved(model, device)
+        if isinstance(model, EncoderModel):
+            if settled.image_size is not None:
+                raise InputError(f"image_size={settled.image_size}: {model.name} is a {model.family}; state sequence")
+            return settled if settled.sequence is not None else replace(settled, sequence=model.context_limit or 512)
+        if settled.sequence is not None:
+            raise InputError(f"sequence={settled.sequence}: {model.name} is a {model.family}; leave it out")
         if settled.image_size is None and isinstance(model, VisionModel):
             return replace(settled, image_size=model.image_size)
         return settled
@@ -63,6 +77,9 @@ class SinglePass(Job):
 
     def plan(self, model: Model, stack: Stack) -> Plan:
         """One phase, ``forward``."""
+        if isinstance(model, EncoderModel):
+            step = self.step(stack, tokens=self.sequence, context=self.sequence)
+            return Plan(self, (Phase("forward", model.graph(step), 1, self.batch * self.sequence, self.batch, True),))
         network = _vision_model(model, self)
         if self.dtype is None:
             raise InputError("the number format of the job is not settled; call resolved() first, or state dtype")
@@ -76,5 +93,7 @@ class SinglePass(Job):
 
     def sizes(self, model: Model) -> tuple[int, int | None]:
         """Parameters and multiply-accumulates of one image of this size [1], in the convention of timm's tables."""
+        if isinstance(model, EncoderModel):
+            return super().sizes(model)
         counts = _vision_model(model, self).counts(self.image_size)
         return counts.parameters, counts.macs

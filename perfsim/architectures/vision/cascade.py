@@ -35,6 +35,7 @@ class CascadeVit(VisionModel):
     key_dim: int = 16
 
     fixed_size: ClassVar[bool] = True
+    depth_fields: ClassVar[tuple[str, ...]] = ("depths",)
 
     def layers(self, net: Net, image: str) -> None:
         """Patches, stages with merges between them, head."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
@@ -27,6 +28,9 @@ class ConvNext(VisionModel):
     widths: tuple[int, ...]
     patch: int = 4
     version: int = 1
+
+    width_fields: ClassVar[tuple[str, ...]] = ("widths",)
+    depth_fields: ClassVar[tuple[str, ...]] = ("depths",)
 
     def layers(self, net: Net, image: str) -> None:
         """Patches, stages with a 2×2 convolution between them, head."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
@@ -26,6 +27,9 @@ class DenseNet(VisionModel):
     layers_per_block: tuple[int, ...]
     initial: int = 64
     bottleneck: int = 4
+
+    width_fields: ClassVar[tuple[str, ...]] = ("growth", "initial")
+    depth_fields: ClassVar[tuple[str, ...]] = ("layers_per_block",)
 
     def layers(self, net: Net, image: str) -> None:
         """Stem, dense blocks with transitions, head."""

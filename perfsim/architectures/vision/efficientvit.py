@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
+from perfsim.architectures.vision.scaling import scaled_fields, scaled_number
 from perfsim.ops import KeyValueSum, LinearRead, Split, ToMap, ToTokens
 
 __all__ = ["EfficientVit", "EfficientVitLarge"]
@@ -34,6 +35,13 @@ class EfficientVit(VisionModel):
 
     act: ClassVar[str] = "hardswish"
     expansion: ClassVar[int] = 4
+    depth_fields: ClassVar[tuple[str, ...]] = ("depths",)
+
+    def _wider(self, factor: float) -> dict[str, Any]:
+        """Stages with attention keep whole heads."""
+        multiples = (8, 8, 8, self.head_dim, self.head_dim)
+        widths = tuple(scaled_number(w, factor, m) for w, m in zip(self.widths, multiples, strict=True))
+        return {"widths": widths, **scaled_fields(self, ("head_widths",), factor, 8)}
 
     def layers(self, net: Net, image: str) -> None:
         """Stem, stages, head."""
@@ -48,7 +56,8 @@ class EfficientVit(VisionModel):
 
     def _stem_block(self, net: Net, x: str) -> str:
         width = net.channels(x)
-        return net.conv_norm("project", net.conv_norm("depthwise", x, width, 3, groups=width, act=self.act), width, act="")
+        y = net.conv_norm("depthwise", x, width, 3, groups=width, act=self.act)
+        return net.conv_norm("project", y, width, act="")
 
     def _stage(self, net: Net, stage: int, x: str, depth: int, width: int) -> str:
         attends = stage >= 2

@@ -18,9 +18,9 @@ __all__ = ["HaloNet"]
 class HaloNet(VisionModel):
     """Stem, four stages of bottlenecks, classifier.
 
-    blocks: per stage one letter per block, ``c`` with a 3×3 convolution, ``a`` with attention; widths, middles: channels
-    of a stage and inside its blocks; heads: of attention per stage; key_dim: width of queries and keys per head, 0 for
-    that of the values; block, halo: tokens per side of a block of queries, and around it for keys and values;
+    blocks: per stage one letter per block, ``c`` with a 3×3 convolution, ``a`` with attention; widths, middles:
+    channels of a stage and inside its blocks; heads: of attention per stage; key_dim: width of queries and keys per
+    head, 0 for that of the values; block, halo: tokens per side of a block of queries, and around it for the others;
     stem: channels of its convolutions, 7×7 if there is one, else 3×3; stem_pool: whether a maximum closes it, else its
     last convolution is strided; squeeze: squeeze-and-excite to a sixteenth behind each 3×3 convolution of a block;
     features: channels of a last 1×1 convolution, 0 for none; act.
@@ -48,7 +48,8 @@ class HaloNet(VisionModel):
         super().__post_init__()
         if any(set(letters) - {"a", "c"} or not letters for letters in self.blocks):
             given = ", ".join(self.blocks)
-            raise ConfigError(f"{self.name}: blocks={given}: expected one letter per block, a (attention) or c (convolution)")
+            letters = "a (attention) or c (convolution)"
+            raise ConfigError(f"{self.name}: blocks={given}: expected one letter per block, {letters}")
 
     def layers(self, net: Net, image: str) -> None:
         """Stem, stages, classifier."""
@@ -89,7 +90,8 @@ class HaloNet(VisionModel):
         query = net.conv("attention.query", x, key, 1, stride, tokens=True)
         keys = net.conv("attention.key", x, key, tokens=True)
         values = net.conv("attention.value", x, width, tokens=True)
-        query = b.add(ToBlocks, "attention.query.blocks", (query,), side=side // stride, block=self.block // stride, heads=heads)
+        own = {"side": side // stride, "block": self.block // stride, "heads": heads}
+        query = b.add(ToBlocks, "attention.query.blocks", (query,), **own)
         halo = {"side": side, "block": self.block, "halo": self.halo, "heads": heads}
         keys = b.add(ToBlocks, "attention.key.blocks", (keys,), **halo)
         values = b.add(ToBlocks, "attention.value.blocks", (values,), **halo)

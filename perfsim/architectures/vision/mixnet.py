@@ -63,7 +63,7 @@ class MixNet(MobileNet):
     def _block(self, net: Net, x: str, block: MobileBlock) -> str:
         assert isinstance(block, MixBlock)
         act = "silu" if block.silu else self.act
-        width, out = net.channels(x), self.scaled(block.channels)
+        width, out = net.channels(x), self.multiplied(block.channels)
         y = x
         if block.kind == "ir":
             y = self._in_parts(net, "expand", x, round_channels(width * block.expansion), (1,) * block.expand_parts, 1)

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
@@ -75,8 +75,8 @@ class MobileNet(VisionModel):
     repeats; depth_rounding: ``ceil`` or ``round``; fixed_ends: first and last stage keep their repeats; round_limit:
     rounded channels may not fall below this share; stem_channels, fixed_stem (not scaled); head_channels: of the last
     1×1 convolution, 0 for none; fixed_head: not scaled; least_head: scaled, but not below; late_head: it follows the
-    global mean, with a bias (head_bias) and without a norm; act: activation; squeeze_from: ``input`` or ``expanded`` channels;
-    squeeze_multiple: squeezed channels are rounded to it; squeeze_act, gate: inside the squeeze-and-excite.
+    global mean, with a bias (head_bias) and without a norm; act: activation; squeeze_from: ``input`` or ``expanded``
+    channels; squeeze_multiple: squeezed channels are rounded to it; squeeze_act, gate: inside the squeeze-and-excite.
 
     References
     ----------
@@ -106,13 +106,19 @@ class MobileNet(VisionModel):
     notation: ClassVar[type[MobileBlock]] = MobileBlock
     choices: ClassVar = (("depth_rounding", ("ceil", "round")), ("squeeze_from", ("input", "expanded")))
 
-    def scaled(self, channels: int) -> int:
+    def _wider(self, factor: float) -> dict[str, Any]:
+        return {"width": self.width * factor}
+
+    def _deeper(self, factor: float) -> dict[str, Any]:
+        return {"depth": self.depth * factor}
+
+    def multiplied(self, channels: int) -> int:
         """Channels times the width multiplier, rounded to a multiple of 8."""
         return round_channels(channels * self.width, limit=self.round_limit)
 
     def layers(self, net: Net, image: str) -> None:
         """Stem, stages, head."""
-        stem = self.stem_channels if self.fixed_stem else self.scaled(self.stem_channels)
+        stem = self.stem_channels if self.fixed_stem else self.multiplied(self.stem_channels)
         x = net.conv_norm("stem", image, stem, 3, 2, act=self.act)
         for stage, index, block, count in self._blocks():
             with net.block(f"blocks.{stage}.{index}", count):
@@ -128,7 +134,7 @@ class MobileNet(VisionModel):
     def _head(self) -> int:
         if self.fixed_head:
             return self.head_channels
-        scaled = self.scaled(self.head_channels)
+        scaled = self.multiplied(self.head_channels)
         return max(self.head_channels, scaled) if self.least_head else scaled
 
     def _blocks(self) -> Iterator[tuple[int, int, MobileBlock, int]]:
@@ -147,13 +153,13 @@ class MobileNet(VisionModel):
 
     def _block(self, net: Net, x: str, block: MobileBlock) -> str:
         act = "relu" if block.relu else self.act
-        width, out = net.channels(x), self.scaled(block.channels)
+        width, out = net.channels(x), self.multiplied(block.channels)
         middle = round_channels(width * block.expansion)
         if block.kind == "cn":
             y = net.conv_norm("conv", x, out, block.kernel, block.stride, act=act)
         elif block.kind == "er":
             if block.expand_from:
-                middle = round_channels(self.scaled(block.expand_from) * block.expansion)
+                middle = round_channels(self.multiplied(block.expand_from) * block.expansion)
             y = net.conv_norm("expand", x, middle, block.kernel, block.stride, act=act)
             y = net.conv_norm("project", self._squeezed(net, y, block, act), out, act="")
         else:

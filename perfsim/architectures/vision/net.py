@@ -10,7 +10,10 @@ from perfsim.ops import BatchNorm, Elementwise, GlobalPool, Join, Linear, Norm, 
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
 
-__all__ = ["ImageStep", "Net"]
+__all__ = ["ImageStep", "Net", "PerAxis"]
+
+PerAxis = int | tuple[int, ...]
+"""One number for all spatial axes, or one per axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +40,11 @@ class Net:
         self.step = step
         self.builder = GraphBuilder()
 
-    def image(self, channels: int) -> str:
-        """The input (batch, channels, size, size)."""
+    def image(self, channels: int, aspect: float = 1.0) -> str:
+        """The input (batch, channels, size, size · aspect)."""
         size = self.step.image_size
-        return self.builder.tensor("image", (self.step.batch, channels, size, size), self.step.dtype, Role.INPUT)
+        shape = (self.step.batch, channels, size, size if aspect == 1 else round(size * aspect))
+        return self.builder.tensor("image", shape, self.step.dtype, Role.INPUT)
 
     def block(self, name: str, count: int = 1) -> AbstractContextManager[None]:
         """A block that is repeated ``count`` times with equal shapes."""
@@ -57,29 +61,35 @@ class Net:
     def channels(self, x: str) -> int:
         """Channels of a feature map or width of tokens."""
         shape = self.builder.shape(x)
-        return int(shape[1] if len(shape) == 4 else shape[-1])
+        return int(shape[1] if len(shape) >= 4 else shape[-1])
+
+    def per_axis(self, x: str, value: PerAxis) -> tuple[int, ...]:
+        """``value`` for each spatial axis of a feature map."""
+        return (value,) * (len(self.builder.shape(x)) - 2) if isinstance(value, int) else value
 
     def side(self, x: str) -> Number:
         """Rows of a feature map."""
         return self.builder.shape(x)[2]
 
     def conv(
-        self, name: str, x: str, out: int, kernel: int | tuple[int, int] = 1, stride: int = 1, *, groups: int = 1,
+        self, name: str, x: str, out: int, kernel: PerAxis = 1, stride: PerAxis = 1, *, groups: int = 1,
         padding: int | None = None, bias: bool = False, tokens: bool = False,
     ) -> str:  # fmt: skip
         """Convolution to ``out`` channels; ``padding`` per end, by default half the kernel."""
-        taps = (kernel, kernel) if isinstance(kernel, int) else kernel
+        taps, steps = self.per_axis(x, kernel), self.per_axis(x, stride)
         width = self.channels(x)
         inputs: tuple[str, ...] = (x, self.weight(f"{name}.weight", groups, out // groups, width // groups, *taps))
         if bias:
             inputs = (*inputs, self.weight(f"{name}.bias", out))
         pads = tuple(2 * ((k - 1) // 2 if padding is None else padding) for k in taps)
         kind = conv_kind(groups=groups, inputs=width, kernel=taps)
-        y: str = self.builder.add(kind, name, inputs, stride=(stride, stride), padding=pads, tokens=tokens)
+        y: str = self.builder.add(
+            kind, name, inputs, stride=steps, padding=pads, dilation=(1,) * len(taps), tokens=tokens
+        )  # fmt: skip
         return y
 
     def conv_norm(
-        self, name: str, x: str, out: int, kernel: int | tuple[int, int] = 1, stride: int = 1, *, groups: int = 1,
+        self, name: str, x: str, out: int, kernel: PerAxis = 1, stride: PerAxis = 1, *, groups: int = 1,
         padding: int | None = None, act: str = "relu", bias: bool = False,
     ) -> str:  # fmt: skip
         """Convolution, batch norm (folded into it or not), activation (``""`` for none)."""
@@ -131,13 +141,14 @@ class Net:
         return self.combine(f"{name}.add_bias", y, self.weight(f"{name}.bias", out), "bias") if bias else y
 
     def pool(
-        self, name: str, x: str, kernel: int = 2, stride: int = 2, *, padding: int = 0, function: str = "max",
-        ceil_mode: bool = False,
+        self, name: str, x: str, kernel: PerAxis = 2, stride: PerAxis = 2, *, padding: PerAxis = 0,
+        function: str = "max", ceil_mode: bool = False,
     ) -> str:  # fmt: skip
         """Windowed pooling; ``padding`` per end."""
+        ends = tuple(2 * end for end in self.per_axis(x, padding))
         y: str = self.builder.add(
-            Pool, name, (x,), function=function, kernel=(kernel,) * 2, stride=(stride,) * 2, padding=(2 * padding,) * 2,
-            ceil_mode=ceil_mode,
+            Pool, name, (x,), function=function, kernel=self.per_axis(x, kernel), stride=self.per_axis(x, stride),
+            padding=ends, ceil_mode=ceil_mode,
         )  # fmt: skip
         return y
 

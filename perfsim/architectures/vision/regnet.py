@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
+from perfsim.architectures.vision.scaling import scaled_fields, scaled_number
 
 __all__ = ["RegNet"]
 
@@ -31,6 +33,16 @@ class RegNet(VisionModel):
     group_width: int
     squeeze: float = 0.0
     stem_width: int = 32
+
+    def _wider(self, factor: float) -> dict[str, Any]:
+        """All widths, the groups', too, so that their number stays."""
+        fields = scaled_fields(self, ("initial_width", "group_width", "stem_width"), factor, 8)
+        return {**fields, "slope": self.slope * factor}
+
+    def _deeper(self, factor: float) -> dict[str, Any]:
+        """More blocks along the same range of widths."""
+        depth = scaled_number(self.depth, factor)
+        return {"depth": depth, "slope": self.slope * self.depth / depth}
 
     def stages(self) -> list[tuple[int, int, int]]:
         """(channels, blocks, groups) of every stage."""

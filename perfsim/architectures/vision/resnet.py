@@ -16,10 +16,10 @@ __all__ = ["ResNet"]
 class ResNet(VisionModel):
     """Four stages of residual blocks.
 
-    block: ``basic`` (two 3×3) or ``bottleneck`` (1×1, 3×3, 1×1); layers_per_stage: blocks; cardinality, base_width:
-    groups of the 3×3 and width of each at 64 planes; stem: ``plain`` (one 7×7), ``deep`` (three 3×3) or ``tiered``
-    (three 3×3 that widen); stem_width: of the second of three; average_shortcut: the shortcut pools before it
-    projects; squeeze: share of channels in a squeeze-and-excite, 0 for none.
+    block: ``basic`` (two 3×3) or ``bottleneck`` (1×1, 3×3, 1×1); layers_per_stage: blocks; planes: channels of the
+    first stage; cardinality, base_width: groups of the 3×3 and width of each at 64 planes; stem: ``plain`` (one 7×7),
+    ``deep`` (three 3×3) or ``tiered`` (three 3×3 that widen); stem_width: of the second of three; average_shortcut:
+    the shortcut pools before it projects; squeeze: share of channels in a squeeze-and-excite, 0 for none.
 
     References
     ----------
@@ -29,6 +29,7 @@ class ResNet(VisionModel):
 
     block: str = "bottleneck"
     layers_per_stage: tuple[int, ...]
+    planes: int = 64
     cardinality: int = 1
     base_width: int = 64
     stem: str = "plain"
@@ -36,26 +37,32 @@ class ResNet(VisionModel):
     average_shortcut: bool = False
     squeeze: float = 0.0
 
+    width_fields: ClassVar[tuple[str, ...]] = ("planes",)
+    depth_fields: ClassVar[tuple[str, ...]] = ("layers_per_stage",)
     choices: ClassVar = (("block", ("basic", "bottleneck")), ("stem", ("plain", "deep", "tiered")))
 
     def layers(self, net: Net, image: str) -> None:
         """Stem, stages, classifier."""
+        net.classifier(self.features(net, image), self.classes)
+
+    def features(self, net: Net, image: str) -> str:
+        """The map that the last stage leaves."""
         x = self._stem(net, image)
         for stage, blocks in enumerate(self.layers_per_stage):
-            planes, stride = 64 << stage, 1 if stage == 0 else 2
+            planes, stride = self.planes << stage, 1 if stage == 0 else 2
             with net.block(f"layer{stage + 1}.0"):
                 x = self._block(net, x, planes, stride)
             if blocks > 1:
                 with net.block(f"layer{stage + 1}.1", blocks - 1):
                     x = self._block(net, x, planes, 1)
-        net.classifier(x, self.classes)
+        return x
 
     def _stem(self, net: Net, x: str) -> str:
         if self.stem == "plain":
-            x = net.conv_norm("conv1", x, 64, 7, 2)
+            x = net.conv_norm("conv1", x, self.planes, 7, 2)
         else:
             first = self.stem_width if self.stem == "deep" else 3 * self.stem_width // 4
-            for index, width in enumerate((first, self.stem_width, 64)):
+            for index, width in enumerate((first, self.stem_width, self.planes)):
                 x = net.conv_norm(f"conv1.{index}", x, width, 3, 2 if index == 0 else 1)
         return net.pool("maxpool", x, 3, 2, padding=1)
 

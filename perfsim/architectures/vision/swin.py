@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
+from perfsim.architectures.vision.scaling import scaled_number
 from perfsim.architectures.vision.transformer import attention, mlp
 from perfsim.ops import FromWindows, MergeNeighbours, ToWindows
 from perfsim.quantities.numbers import Number, ceil_div
@@ -31,6 +33,14 @@ class Swin(VisionModel):
     heads: tuple[int, ...]
     window: int = 7
     mlp_ratio: float = 4.0
+
+    depth_fields: ClassVar[tuple[str, ...]] = ("depths",)
+
+    def _wider(self, factor: float) -> dict[str, Any]:
+        """More heads of the same width, as the published sizes differ."""
+        first = scaled_number(self.heads[0], factor)
+        heads = tuple(first * count // self.heads[0] for count in self.heads)
+        return {"heads": heads, "hidden": self.hidden // self.heads[0] * first}
 
     def layers(self, net: Net, image: str) -> None:
         """Patches, stages, head. Shifting costs no product: it is part of the copy into windows."""

@@ -26,6 +26,9 @@ class Vgg(VisionModel):
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     batch_norm: bool = False
 
+    width_fields: ClassVar[tuple[str, ...]] = ("widths",)
+    depth_fields: ClassVar[tuple[str, ...]] = ("convs_per_stage",)
+
     def layers(self, net: Net, image: str) -> None:
         """Stages; the first projection is a 7×7 convolution, so larger images are averaged at the end."""
         x = image

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
+from perfsim.architectures.vision.scaling import scaled_number
 from perfsim.architectures.vision.transformer import attention, mlp
 from perfsim.ops import Join, Select
 
@@ -36,6 +38,13 @@ class VisionTransformer(VisionModel):
     layer_scale: bool = False
     pre_norm: bool = False
     qkv_bias: bool = True
+
+    depth_fields: ClassVar[tuple[str, ...]] = ("depth",)
+
+    def _wider(self, factor: float) -> dict[str, Any]:
+        """More heads of the same width, as the published sizes differ."""
+        heads = scaled_number(self.heads, factor)
+        return {"heads": heads, "hidden": self.hidden // self.heads * heads}
 
     def layers(self, net: Net, image: str) -> None:
         """Patches, tokens, layers, heads."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from perfsim.architectures import DecoderModel
+from perfsim.architectures import Model
 from perfsim.errors import ConfigError, UnknownNameError
-from perfsim.importers.huggingface import gated, latent, plain, state_space
+from perfsim.importers.huggingface import encoders, gated, latent, plain, state_space
 from perfsim.importers.huggingface.config import Config
 
 __all__ = ["FAMILIES", "from_config"]
 
-FAMILIES = {**gated.FAMILIES, **latent.FAMILIES, **plain.FAMILIES, **state_space.FAMILIES}
+FAMILIES: Mapping[str, Callable[[Config, str], Model]] = {
+    **encoders.FAMILIES,
+    **gated.FAMILIES,
+    **latent.FAMILIES,
+    **plain.FAMILIES,
+    **state_space.FAMILIES,
+}
 """Builder by ``model_type``."""
 
 
-def from_config(table: Mapping[str, Any], name: str, where: str) -> DecoderModel:
+def from_config(table: Mapping[str, Any], name: str, where: str) -> Model:
     """The model that a configuration describes.
 
     table: the content of ``config.json``; name: how to call the model; where: how to call the file in errors.

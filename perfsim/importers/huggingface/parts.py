@@ -10,7 +10,7 @@ from perfsim.errors import ConfigError, UnknownNameError
 from perfsim.importers.huggingface.config import Config
 from perfsim.quantities.dtypes import dtype
 
-__all__ = ["finish", "gated_attention", "groups_by", "head_size", "uniform", "window_kinds"]
+__all__ = ["facts", "finish", "gated_attention", "groups_by", "head_size", "uniform", "window_kinds"]
 
 
 def head_size(c: Config, hidden: int, heads: int) -> int:
@@ -71,7 +71,12 @@ def window_kinds(c: Config, layers: int, default_period: int) -> list[bool]:
 
 
 def finish(c: Config, name: str, **fields: Any) -> DecoderModel:
-    """The model, with what of the configuration did not enter it as remarks."""
+    """The decoder, with what of the configuration did not enter it as remarks."""
+    return DecoderModel(name, **facts(c), **fields)
+
+
+def facts(c: Config) -> dict[str, Any]:
+    """Number format, most positions, and remarks on what of the configuration no family looked at; call it last."""
     limit = c.optional("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     remarks = [f"config key {key} is not interpreted" for key in c.unread()]
     extra = c.table.get("num_nextn_predict_layers")
@@ -79,7 +84,7 @@ def finish(c: Config, name: str, **fields: Any) -> DecoderModel:
         remarks.append(f"{extra} multi-token prediction layer(s) are neither stored nor run")
     if c.table.get("quantization_config"):
         remarks.append("quantization_config of the checkpoint is not applied; state dtype, or use weight-quantization")
-    return DecoderModel(name, dtype=_dtype(c), context_limit=limit, remarks=tuple(remarks), **fields)
+    return {"dtype": _dtype(c), "context_limit": limit, "remarks": tuple(remarks)}
 
 
 def _dtype(c: Config) -> str | None:

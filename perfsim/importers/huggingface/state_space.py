@@ -17,8 +17,8 @@ from perfsim.importers.huggingface.parts import finish
 __all__ = ["FAMILIES"]
 
 _NUMERICS = (
-    "hidden_act", "mamba_hidden_act", "rms_norm", "rescale_prenorm_residual", "time_step_floor", "time_step_init_scheme",
-    "time_step_limit", "time_step_max", "time_step_min", "time_step_scale", "use_mambapy", "use_mamba_kernels",
+    "hidden_act", "mamba_hidden_act", "rms_norm", "rescale_prenorm_residual", "time_step_floor",
+    "time_step_init_scheme", "time_step_limit", "time_step_max", "time_step_min", "time_step_scale", "use_mambapy", "use_mamba_kernels",
     "use_associative_scan", "num_logits_to_keep",
 )  # fmt: skip
 """Keys of these families that change neither shapes nor counts."""

@@ -34,7 +34,9 @@ def evaluate(op_type: str, inputs: Sequence[Any], attributes: Attributes, shapes
             result = rule(inputs, attributes)
     except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError, MemoryError):
         return None
-    return result if isinstance(result, list) else [np.asarray(result)]
+    if result is None or isinstance(result, list):
+        return result
+    return [np.asarray(result)]
 
 
 def _axes(inputs: Sequence[Any], attributes: Attributes, default: Any = None) -> Any:
@@ -170,7 +172,7 @@ _RULES: dict[str, Evaluator] = {name: _plain(function) for name, function in _BI
     "Transpose": lambda inputs, a: np.transpose(inputs[0], a.get("perm")),
     "CastLike": lambda inputs, _: inputs[0].astype(inputs[1].dtype),
     "NonZero": lambda inputs, _: np.array(np.nonzero(np.atleast_1d(inputs[0])), np.int64),
-    "CumSum": lambda inputs, _: np.cumsum(inputs[0], int(inputs[1])),
+    "CumSum": lambda inputs, a: None if any(a.values()) else np.cumsum(inputs[0], int(inputs[1])),
     "Trilu": lambda inputs, a: (np.triu if a.get("upper", 1) else np.tril)(inputs[0], *(int(k) for k in inputs[1:])),
     "ReduceProd": _reduce(np.prod),
     "ReduceSum": _reduce(np.sum),

@@ -38,7 +38,8 @@ class Value:
 
     name: in its scope; elem: TensorProto.DataType; shape; root: name of the tensor of the operator graph that holds
     its bytes, "" until an operator needs it; const: whether it is known before the graph runs; load: gives its
-    numbers, or None; low: the stored value of few bits of which this one is the dequantised form.
+    numbers, or None; low: the stored value of few bits of which this one is the dequantised form;
+    origin: the initialiser that it is another arrangement of.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Value:
     const: bool = False
     load: Callable[[], Any] | None = None
     low: Value | None = None
+    origin: str = ""
 
     @property
     def elements(self) -> int:

@@ -1,0 +1,147 @@
+"""Layers as a tiler sees them: sizes of features and weights, and which kernel of the library runs them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from perfsim.costs.lowering import Kernel
+from perfsim.errors import InputError
+from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.ops import Conv, DepthwiseConv, Linear, Pool
+
+__all__ = ["Layer", "layer_of"]
+
+Box = tuple[int, int, int]
+"""Channels, rows, columns of a feature map."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One image through one kernel.
+
+    kind: ``pointwise``, ``conv``, ``depthwise``, ``linear``, ``pool`` or ``elementwise``; batch: images [1]; source,
+    target: channels, rows and columns of the features read and written; kernel, stride: rows and columns of the
+    window; macs: of one image [1]; element: bytes of one number [byte]; weights: bytes of all weights [byte];
+    operands: further feature maps of the target's size that are read, e.g. the other side of an addition [1].
+    """
+
+    kind: str
+    batch: int
+    source: Box
+    target: Box
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    macs: int
+    element: float
+    weights: float
+    operands: int = 0
+
+    @property
+    def channelwise(self) -> bool:
+        """Whether each output channel needs its own input channel only, so that both are cut together."""
+        return self.kind in ("depthwise", "pool", "elementwise")
+
+    @property
+    def positions(self) -> int:
+        """Output positions of one channel [1]."""
+        return self.target[1] * self.target[2]
+
+    @property
+    def outputs(self) -> int:
+        """Output numbers of one image [1]."""
+        return self.target[0] * self.positions
+
+    @property
+    def sums(self) -> int:
+        """Products that are added up for one output [1]."""
+        return 1 if self.channelwise else self.source[0] * math.prod(self.kernel)
+
+    def window(self, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns of the input, padding included, that a tile of the output needs [1]."""
+        first = (rows - 1) * self.stride[0] + self.kernel[0]
+        second = (columns - 1) * self.stride[1] + self.kernel[1]
+        return first, second
+
+
+def layer_of(kernel: Kernel, graph: OperatorGraph) -> Layer:
+    """The layer that a kernel is: its lead operator's shapes, and the weights of all its operators.
+
+    Raises
+    ------
+    InputError
+        if a size is not a plain number: a plan is made for one network at one size.
+    """
+    lead = kernel.lead
+    tensors = graph.tensors
+    source, target = tensors[lead.inputs[0]], tensors[kernel.writes[-1][1]]
+    for tensor in (source, target):
+        if not all(isinstance(n, int) for n in tensor.shape):
+            raise InputError(
+                f"{lead.name}: a device without caches is planned layer by layer, for plain numbers only; "
+                f"predict one batch and image size at a time"
+            )
+    weights = sum(tensors[name].nbytes for _, name in kernel.reads if tensors[name].role is Role.WEIGHT)
+    features = [name for _, name in kernel.reads if tensors[name].role in (Role.ACTIVATION, Role.INPUT)]
+    build = next((make for base, make in _BUILDERS.items() if isinstance(lead, base)), _elementwise)
+    kind, box, window, stride = build(lead, tensors)
+    batch, out = _box(tensors[lead.outputs[0]])
+    macs = sum(int(op.work(tensors).flops) for op in kernel.operators if op is lead) // (2 * batch)
+    matrix = kind not in ("pool", "elementwise")
+    return Layer(
+        kind, batch, box, out, window, stride, macs if matrix else 0, source.dtype.bits / 8, float(weights),
+        max(0, len(features) - 1),
+    )  # fmt: skip
+
+
+def _box(tensor: Tensor) -> tuple[int, Box]:
+    """Images, and channels, rows and columns of each; what is no map is one position per row."""
+    shape = tensor.shape
+    if len(shape) == 4:
+        return int(shape[0]), (int(shape[1]), int(shape[2]), int(shape[3]))
+    rows = math.prod(int(n) for n in shape[1:-1])
+    return int(shape[0]), (int(shape[-1]), rows, 1)
+
+
+_Parts = tuple[str, Box, tuple[int, int], tuple[int, int]]
+
+
+def _conv(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
+    assert isinstance(op, Conv)
+    taps = tuple(int(n) for n in tensors[op.inputs[1]].shape[3:])
+    groups = int(tensors[op.inputs[1]].shape[0])
+    _, (channels, rows, columns) = _box(tensors[op.inputs[0]])
+    window, stride = (taps[0], taps[-1]), (int(op.stride[0]), int(op.stride[-1]))
+    if isinstance(op, DepthwiseConv):
+        return "depthwise", (channels, rows, columns), window, stride
+    kind = "pointwise" if window == (1, 1) else "conv"
+    return kind, (channels // groups, rows, columns), window, stride
+
+
+def _linear(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
+    assert isinstance(op, Linear)
+    matrix = op.matrix(tensors)
+    rows = int(matrix.m) // int(tensors[op.inputs[0]].shape[0])
+    return "linear", (int(matrix.k), rows, 1), (1, 1), (1, 1)
+
+
+def _pool(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
+    assert isinstance(op, Pool)
+    window = (int(op.kernel[0]), int(op.kernel[-1]))
+    return "pool", _box(tensors[op.inputs[0]])[1], window, (int(op.stride[0]), int(op.stride[-1]))
+
+
+def _elementwise(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
+    """Everything else: one output per input, or a mean over all positions."""
+    _, source = _box(tensors[op.inputs[0]])
+    _, target = _box(tensors[op.outputs[0]])
+    if source[1:] != target[1:] and target[1:] == (1, 1):
+        return "pool", source, source[1:], (1, 1)
+    return "elementwise", source, (1, 1), (1, 1)
+
+
+_BUILDERS: Mapping[type[Operator], Callable[[Operator, Mapping[str, Tensor]], _Parts]] = MappingProxyType(
+    {Conv: _conv, Linear: _linear, Pool: _pool}
+)

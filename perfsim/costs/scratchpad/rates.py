@@ -1,0 +1,116 @@
+"""How many cycles a kernel of a microcontroller's library takes, and the machine that it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from perfsim.devices import Device, Stack
+from perfsim.errors import InputError
+from perfsim.graph import Unit
+from perfsim.quantities.dtypes import DType
+from perfsim.quantities.numbers import Number
+
+__all__ = ["KINDS", "KernelRate", "Machine", "kernel_cycles", "machine_of"]
+
+KINDS = ("pointwise", "conv", "depthwise", "linear", "pool", "elementwise")
+"""Kinds of layer that a library has kernels of its own for."""
+
+
+@dataclass(frozen=True)
+class KernelRate:
+    """Cost of one kind of layer on one core.
+
+    rate: multiply-accumulates per cycle in the inner loop [1]; per_output: cycles per output, to start and requantise
+    its sum [1]; per_input: cycles per number that is gathered into a working buffer [1]; cores: that take part [1];
+    activity: share of the cores' full power that the kernel draws [1].
+    """
+
+    rate: float
+    per_output: float
+    per_input: float
+    cores: int
+    activity: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the plan of a layer depends on, in cycles of the cores.
+
+    clock: of the cores [Hz]; l1, l2: what a network may use of the inner and the outer scratchpad [byte]; dma: between
+    them [byte/cycle]; dma_setup: of one transfer [cycle]; tile_overhead, layer_overhead: fixed work per tile and per
+    layer [cycle]; stream, stream_setup: from main memory [byte/s], [s]; stream_limit: largest weights whose
+    streaming is hidden behind the arithmetic of their own layer [byte]; capacity: of main memory [byte]; rates: by kind.
+    """
+
+    clock: float
+    l1: float
+    l2: float
+    dma: float
+    dma_setup: float
+    tile_overhead: float
+    layer_overhead: float
+    stream: float
+    stream_setup: float
+    stream_limit: float
+    capacity: float
+    rates: Mapping[str, KernelRate]
+
+
+def kernel_cycles(
+    *, macs: Number, outputs: Number, gathered: Number, rate: Number, per_output: Number, per_input: Number,
+    cores: Number,
+) -> Number:  # fmt: skip
+    """Cycles of a layer on ``cores`` cores that share it evenly [cycle].
+
+    macs, outputs, gathered: multiply-accumulates, outputs, and numbers copied into working buffers [1]; rate [1/cycle];
+    per_output, per_input [cycle]: all of one core.
+
+    References
+    ----------
+    .. [1] A. Garofalo et al., "PULP-NN", Phil. Trans. R. Soc. A 378, 2020 (arXiv 1908.11263): inner loop over blocks
+       of 4 outputs and 2 positions behind an image-to-column copy, then requantisation.
+    """
+    return (macs / rate + outputs * per_output + gathered * per_input) / cores
+
+
+def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
+    """The scratchpads, the DMA and the kernels of a device under a stack that tiles.
+
+    Raises
+    ------
+    InputError
+        if the device has no two scratchpads, or states no clock.
+    """
+    levels = {name: device.get(f"memory.{name}.{what}") for name, what in (("l1", "capacity"), ("l2", "bandwidth"))}
+    missing = [f"memory.{name}" for name, value in levels.items() if value is None]
+    clock = device.get("clock.cluster", device.get("clock.maximum"))
+    if missing or clock is None:
+        raise InputError(
+            f"stack {stack.key} cuts layers into tiles for scratchpads, and device {device.key} states no "
+            f"{(missing or ['clock.cluster'])[0]}; choose another stack, or a device such as gap8"
+        )
+
+    def budget(level: str) -> float:
+        there = float(device.get(f"memory.{level}.capacity"))
+        return min(float(stack.get(f"tiling.{level}_budget", there)), there)
+
+    setup = device.get(f"memory.{device.main_memory}.latency", 0.0)
+    return Machine(
+        clock=float(clock), l1=budget("l1"), l2=budget("l2"), dma=float(device.get("memory.l2.bandwidth")) / clock,
+        dma_setup=float(device.get("memory.l2.latency", 0.0)) * clock,
+        tile_overhead=float(stack.get("tiling.tile_overhead", 0.0)),
+        layer_overhead=float(stack.get("tiling.layer_overhead", 0.0)),
+        stream=float(device.bandwidth), stream_setup=float(setup),
+        stream_limit=float(stack.get("tiling.stream_limit", float("inf"))),
+        capacity=float(device.capacity), rates={kind: _rate(kind, device, stack, dtype, clock) for kind in KINDS},
+    )  # fmt: skip
+
+
+def _rate(kind: str, device: Device, stack: Stack, dtype: DType, clock: Number) -> KernelRate:
+    """What the stack states for a kind; else the arithmetic peak of the device."""
+    cores = int(stack.get(f"kernel.{kind}.cores", device.get("units.cluster_core", device.units)))
+    peak = float(device.peak(Unit.VECTOR, dtype)) / 2 / float(clock) / cores
+    per_output, per_input = (float(stack.get(f"kernel.{kind}.{what}", 0.0)) for what in ("per_output", "per_input"))
+    rate, activity = float(stack.get(f"kernel.{kind}.rate", peak)), float(stack.get(f"kernel.{kind}.activity", 1.0))
+    return KernelRate(rate, per_output, per_input, cores, activity)

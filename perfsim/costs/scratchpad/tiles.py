@@ -1,0 +1,205 @@
+"""The tiling of one layer: the cut that fits the inner scratchpad and takes the least time.
+
+The search goes over all cuts into equal numbers of channels, rows and columns, fewest tiles first, and stops where the
+fixed cost of the tiles alone exceeds the best time found; so it is exact over these cuts.
+
+References
+----------
+.. [1] A. Burrello et al., "DORY: Automatic End-to-End Deployment of Real-World DNNs on Low-Cost IoT MCUs", IEEE Trans.
+   Computers 70(8), 2021 (arXiv 2008.07127).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from perfsim.costs.scratchpad.layer import Layer
+from perfsim.costs.scratchpad.rates import KernelRate, Machine, kernel_cycles
+
+__all__ = ["Tiling", "best_tiling", "tiled_cycles"]
+
+BLOCK = 4
+"""Output channels are cut in multiples of it, as the kernels compute four at a time."""
+
+ACCUMULATOR = 4
+"""Bytes of a partial sum, where the input channels are cut, too [byte]."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """One cut of a layer, and what it costs.
+
+    channels, rows, columns: of a tile of the output; inner: input channels of a tile; tiles: how many in all [1];
+    source, weights, target: bytes of one tile of each [byte]; scratch: working buffers [byte]; used: bytes of the
+    inner scratchpad, moving parts twice [byte]; compute, dma, fill: cycles of arithmetic, of transfers, and of what
+    precedes the first and follows the last tile [cycle]; total [cycle]; moved: bytes between the scratchpads [byte].
+    """
+
+    channels: int
+    rows: int
+    columns: int
+    inner: int
+    tiles: int
+    source: float
+    weights: float
+    target: float
+    scratch: float
+    used: float
+    compute: float
+    dma: float
+    fill: float
+    total: float
+    moved: float
+
+
+def tiled_cycles(
+    *, compute: float, dma: float, fill: float, tiles: float, tile_overhead: float, layer_overhead: float
+) -> float:
+    """Cycles of a layer whose transfers run behind its arithmetic [cycle].
+
+    compute, dma: of all tiles together; fill: transfers before the first and behind the last tile; tile_overhead,
+    layer_overhead: fixed work per tile and layer [cycle].
+    """
+    return max(compute, dma) + fill + tiles * tile_overhead + layer_overhead
+
+
+def _cuts(size: int, multiple: int = 1) -> list[int]:
+    """Sizes of equal parts, largest first: all of it, halves, thirds, ..., rounded up to a multiple."""
+    found: list[int] = []
+    for parts in range(1, size + 1):
+        each = min(size, -(-math.ceil(size / parts) // multiple) * multiple)
+        if not found or each < found[-1]:
+            found.append(each)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _sizes(size: int, multiple: int = 1) -> tuple[int, ...]:
+    return tuple(_cuts(size, multiple))
+
+
+def best_tiling(layer: Layer, machine: Machine) -> Tiling | None:
+    """The fastest cut that fits the inner scratchpad; None if not even the smallest tile fits.
+
+    Input channels are cut only where nothing fits otherwise: their partial sums are four times as wide.
+    """
+    inner_cuts = (layer.source[0],) if layer.channelwise else _sizes(layer.source[0], BLOCK)
+    for inner in inner_cuts:
+        best: Tiling | None = None
+        for candidate in _candidates(layer, machine, inner):
+            if best is None or candidate.total < best.total:
+                best = candidate
+            if best.tiles == 1:
+                break
+        if best is not None:
+            return best
+    return None
+
+
+def _candidates(layer: Layer, machine: Machine, inner: int) -> Iterator[Tiling]:
+    """Cuts that fit, leaving out those that more tiles alone make slower than one already found."""
+    rate = machine.rates[layer.kind]
+    least = kernel_cycles(
+        macs=layer.macs * layer.batch, outputs=layer.outputs * layer.batch, gathered=0, rate=rate.rate,
+        per_output=rate.per_output, per_input=0, cores=rate.cores,
+    )  # fmt: skip
+    best = math.inf
+    cuts_c, cuts_h, cuts_w = _sizes(layer.target[0], BLOCK), _sizes(layer.target[1]), _sizes(layer.target[2])
+    depth = math.ceil(layer.source[0] / inner) * layer.batch
+
+    def hopeless(tiles: int) -> bool:
+        return least + tiles * depth * machine.tile_overhead + machine.layer_overhead >= best
+
+    for channels in cuts_c:
+        in_c = math.ceil(layer.target[0] / channels)
+        if hopeless(in_c):
+            break
+        for rows in cuts_h:
+            in_h = in_c * math.ceil(layer.target[1] / rows)
+            if hopeless(in_h):
+                break
+            for columns in cuts_w:
+                if hopeless(in_h * math.ceil(layer.target[2] / columns)):
+                    break
+                found = _cut(layer, machine, rate, (channels, rows, columns), inner)
+                if found is not None:
+                    best = min(best, found.total)
+                    yield found
+
+
+def _cut(
+    layer: Layer, machine: Machine, rate: KernelRate, tile: tuple[int, int, int], inner: int
+) -> Tiling | None:
+    """One cut with its cost; None if it does not fit."""
+    channels, rows, columns = tile
+    number = [math.ceil(whole / part) for whole, part in zip(layer.target, tile, strict=True)]
+    depth = math.ceil(layer.source[0] / inner) if not layer.channelwise else 1
+    places, spatial = math.prod(number), number[1] * number[2]
+    window = layer.window(rows, columns)
+    depth_of_source = channels if layer.channelwise else inner
+    seen = min(window[0], layer.source[1]) * min(window[1], layer.source[2])
+    source = depth_of_source * seen * layer.element * (1 + layer.operands)
+    weights = layer.weights * channels / layer.target[0] / depth
+    target = channels * rows * columns * layer.element
+    scratch = _scratch(layer, rate, window, inner) + (channels * rows * columns * ACCUMULATOR if depth > 1 else 0)
+    cut_source = spatial * depth * (number[0] if layer.channelwise else 1)
+    cut_weights = number[0] * depth
+    sizes = ((source, cut_source), (weights, cut_weights), (target, places))
+    used = scratch + sum(size * (2 if count > 1 else 1) for size, count in sizes)
+    if used > machine.l1:
+        return None
+    compute = _compute(layer, rate, (channels, rows, columns), number, window)
+    moved = layer.batch * (
+        _loaded(source, weights, number[0], spatial, depth, layer.channelwise) + layer.outputs * layer.element
+    )
+    tiles = places * depth * layer.batch
+    dma = moved / machine.dma + 3 * tiles * machine.dma_setup
+    fill = (source + weights + target) / machine.dma
+    total = tiled_cycles(
+        compute=compute, dma=dma, fill=fill, tiles=tiles, tile_overhead=machine.tile_overhead,
+        layer_overhead=machine.layer_overhead,
+    )  # fmt: skip
+    parts = (source, weights, target, scratch, used, compute, dma, fill, total, moved)
+    return Tiling(channels, rows, columns, depth_of_source, tiles, *parts)
+
+
+def _loaded(source: float, weights: float, in_c: int, spatial: int, depth: int, channelwise: bool) -> float:
+    """Bytes loaded for one image in the better order of loops: weights stay, or features stay [byte]."""
+    if channelwise:
+        return source * in_c * spatial + weights * in_c * (spatial if in_c > 1 else 1)
+    all_source, all_weights = source * spatial * depth, weights * in_c * depth
+    whole = spatial * depth == 1
+    weights_stay = all_weights + all_source * (1 if whole else in_c)
+    features_stay = all_source + all_weights * (spatial if in_c * depth > 1 else 1)
+    return min(weights_stay, features_stay)
+
+
+def _scratch(layer: Layer, rate: KernelRate, window: tuple[int, int], inner: int) -> float:
+    """Working buffers of the kernels: two gathered positions per core, or one column of windows [byte]."""
+    if layer.kind == "conv":
+        return 2 * rate.cores * inner * math.prod(layer.kernel) * layer.element
+    if layer.kind == "depthwise":
+        return rate.cores * layer.kernel[1] * window[0] * layer.element
+    return 0.0
+
+
+def _compute(
+    layer: Layer, rate: KernelRate, tile: tuple[int, int, int], number: list[int], window: tuple[int, int]
+) -> float:
+    """Cycles of arithmetic of all tiles. Cores share positions, or channels where each channel is its own."""
+    channels, rows, columns = tile
+    shared = channels if layer.channelwise or layer.kind == "linear" else rows * columns
+    even = shared / (rate.cores * math.ceil(shared / rate.cores))
+    if layer.kind == "conv":
+        gathered = number[0] * layer.positions * layer.sums
+    elif layer.channelwise:
+        gathered = layer.target[0] * number[1] * number[2] * math.prod(window)
+    else:
+        gathered = 0
+    return kernel_cycles(
+        macs=layer.macs * layer.batch, outputs=layer.outputs * layer.batch, gathered=gathered * layer.batch,
+        rate=rate.rate, per_output=rate.per_output, per_input=rate.per_input, cores=rate.cores * even,
+    )  # fmt: skip

@@ -1,0 +1,141 @@
+"""The operator graph that grows while an ONNX graph is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from perfsim.architectures import ImageStep
+from perfsim.errors import ConfigError
+from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.importers.onnx.values import FLOATS, LOW, Value, element_dtype
+from perfsim.ops.viewed import viewed
+from perfsim.quantities.dtypes import DType
+
+__all__ = ["Builder"]
+
+LARGEST = 10**13
+"""Most elements of a tensor; beyond it the file is not meant seriously."""
+
+
+@dataclass
+class Builder:
+    """Collects operators and tensors; the names are those of the ONNX graph.
+
+    path: for messages; step: what the pass works on.
+    """
+
+    path: str
+    step: ImageStep
+    operators: list[Operator] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    regions: dict[str, int] = field(default_factory=dict)
+    stored: dict[str, str] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    maker: dict[str, int] = field(default_factory=dict)
+
+    def fail(self, what: str) -> ConfigError:
+        """An error that starts with the file."""
+        return ConfigError(f"{self.path}: {what}")
+
+    def checked(self, name: str, shape: Sequence[int]) -> tuple[int, ...]:
+        """``shape`` if a tensor can have it.
+
+        Raises
+        ------
+        ConfigError
+            for negative or absurd sizes.
+        """
+        elements = 1
+        for size in shape:
+            if size < 0:
+                raise self.fail(f"tensor {name} has shape {list(shape)}: expected sizes of at least 0")
+            elements *= size
+        if elements > LARGEST:
+            raise self.fail(f"tensor {name} of shape {list(shape)} has {elements:.3g} elements; expected at most {LARGEST:.0e}")
+        return tuple(shape)
+
+    def unique(self, name: str) -> str:
+        """``name``, or with a number behind it if it is taken."""
+        chosen, number = name, 2
+        while chosen in self.names:
+            chosen, number = f"{name}_{number}", number + 1
+        self.names.add(chosen)
+        return chosen
+
+    def given(self, value: Value) -> Value:
+        """An input of the graph as a tensor."""
+        role = Role.INPUT if value.elem in FLOATS or value.elem in LOW - {6} else Role.INDEX
+        value.root = self.unique(value.name)
+        self.tensors[value.root] = Tensor(value.root, value.shape, element_dtype(value.elem, self.step.dtype), role)
+        return value
+
+    def root(self, value: Value, shape: tuple[int, ...], stored: bool = False) -> str:
+        """Name of the tensor that holds the bytes of ``value``; a constant is registered on first use, as ``shape``.
+
+        stored: whether it is a weight whatever its type is, such as the 32-bit bias of a quantised layer.
+        """
+        if value.root:
+            return value.root
+        if not value.const:
+            raise self.fail(f"tensor {value.name} has no content: a cycle, or an operator that cannot be followed")
+        key = value.origin or value.name
+        known = self.stored.get(key)
+        same = known is not None and self.tensors[known].elements == value.elements
+        if same and known is not None and self.tensors[known].shape == shape:
+            value.root = known
+            return known
+        is_weight = stored or ((value.elem in FLOATS or value.elem in LOW - {6}) and value.elements > 1)
+        value.root = self.unique(value.name)
+        self.tensors[value.root] = Tensor(
+            value.root, shape, element_dtype(value.elem, self.step.weight_dtype), Role.WEIGHT if is_weight else Role.STATE,
+            view_of=known if same and known is not None else "",
+        )  # fmt: skip
+        self.stored.setdefault(key, value.root)
+        return value.root
+
+    def add(
+        self, kind: type[Operator], name: str, operands: Sequence[tuple[Value, tuple[int, ...]]],
+        outputs: Sequence[tuple[str, DType]], region: str, fields: dict[str, Any], stored: bool,
+    ) -> tuple[str, ...]:  # fmt: skip
+        """Add an operator that reads each operand under a shape; return the names of its outputs."""
+        inputs, views = [], dict[str, tuple[int, ...]]()
+        for value, shape in operands:
+            root = self.root(value, shape, stored)
+            inputs.append(root)
+            if self.tensors[root].shape != shape:
+                views[root] = shape
+        names = tuple(self.unique(output) for output, _ in outputs)
+        chosen, more = (viewed(kind), {"views": views}) if views else (kind, {})
+        op = chosen(name=self.unique(name), inputs=tuple(inputs), outputs=names, region=region, **fields, **more)
+        for output, (_, dtype), shape in zip(names, outputs, op.output_shapes(self.tensors), strict=True):
+            home = "" if getattr(op, "written", None) is not None else region
+            self.tensors[output] = Tensor(output, shape, dtype, Role.ACTIVATION, home)
+            self.maker[output] = len(self.operators)
+        self.operators.append(op)
+        return names
+
+    @contextmanager
+    def undone_on_failure(self) -> Iterator[None]:
+        """Forget what was added inside if it ends in a refusal."""
+        kept = len(self.operators), dict(self.tensors), dict(self.regions), dict(self.stored), set(self.names)
+        try:
+            yield
+        except ConfigError:
+            count, self.tensors, self.regions, self.stored, self.names = kept
+            del self.operators[count:]
+            raise
+
+    def build(self) -> OperatorGraph:
+        """The graph.
+
+        Raises
+        ------
+        ConfigError
+            if no operator is left.
+        """
+        if not self.operators:
+            raise self.fail("computes nothing: its outputs are constants or views of its inputs")
+        return OperatorGraph(tuple(self.operators), dict(self.tensors), dict(self.regions))

@@ -1,0 +1,157 @@
+"""The efficiency gap: ideal and actual latency of models against their accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log10
+from typing import TYPE_CHECKING, Any
+
+from perfsim.plots.frame import CHARACTER, legend_below, scale_of, small, titled, width_of
+from perfsim.plots.labels import Box, place
+from perfsim.plots.style import COLOURS, Look, figure_of, look_of, new_axes
+from perfsim.prediction.gap import GapPoint, Rated, gap_points
+from perfsim.prediction.prediction import Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["SIZE", "efficiency_gap", "efficiency_gap_data"]
+
+SIZE = (7.0, 4.2)
+"""Size of a figure of its own [inch]."""
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+
+
+def efficiency_gap_data(result: Sequence[Prediction | Rated]) -> dict[str, Any]:
+    """What :func:`efficiency_gap` draws: models with family, accuracy and its source, ideal and actual time [s]."""
+    return {"models": [point.to_dict() for point in gap_points(result)]}
+
+
+def efficiency_gap(result: Sequence[Prediction | Rated], *, ax: Axes | None = None) -> Axes:
+    """Draw accuracy over time per sample: hollow is the ideal latency, filled the predicted one.
+
+    The line between the two of a model is its gap, one over the computational efficiency, on a logarithmic axis; the
+    dashed and the solid line of a family are its ideal and its actual curve. Accuracies are those declared by
+    :class:`~perfsim.prediction.gap.Rated`, else those of the bundled table.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax``, or a new one.
+
+    Raises
+    ------
+    InputError
+        for an empty list, or a model whose accuracy is not known.
+
+    References
+    ----------
+    .. [1] A. Lavin, "On the Efficiency of Convolutional Neural Networks", arXiv 2404.03617.
+    """
+    points = gap_points(result)
+    ax = new_axes(SIZE) if ax is None else ax
+    look = look_of(ax)
+    families = list(dict.fromkeys(point.family for point in points))
+    colours = {family: look.shade(COLOURS[i % len(COLOURS)]) for i, family in enumerate(families)}
+    markers = {family: _MARKERS[i % len(_MARKERS)] for i, family in enumerate(families)}
+    scale = scale_of(max(point.actual for point in points), "s")
+    _axes(ax, points, scale, look)
+    titled(ax, f"efficiency gap, {_where(result)}", look=look)
+    legend_below(ax, _handles(families, colours, markers, look), look)
+    for family in families:
+        _family(ax, [p for p in points if p.family == family], scale.factor, colours[family], markers[family])
+    width_of(ax)
+    _labels(ax, points, scale.factor, colours, look)
+    return ax
+
+
+def _axes(ax: Any, points: Sequence[GapPoint], scale: Any, look: Look) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = min(point.ideal for point in points), max(point.actual for point in points)
+    accuracies = [100 * point.accuracy for point in points]
+    room = max(0.12 * (max(accuracies) - min(accuracies)), 0.5)
+    ax.set(xscale="log", xlim=(low / scale.factor / 1.5, high / scale.factor * 2.2))
+    ax.set_ylim(min(accuracies) - room, max(accuracies) + room)
+    batches = sorted({point.batch for point in points})
+    of = f"batch {batches[0]}" if len(batches) == 1 else "batches differ"
+    decades = log10(high / low)
+    subs = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
+    ax.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=30))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel(f"time per sample [{scale.unit}], {of}")
+    ax.set_ylabel("top-1 accuracy [%]")
+    ax.grid(visible=True, color=look.faint, alpha=0.2, linewidth=0.5)
+    ax.set_axisbelow(True)
+
+
+def _where(result: Sequence[Prediction | Rated]) -> str:
+    items = [item.prediction if isinstance(item, Rated) else item for item in result]
+    devices, stacks = (list(dict.fromkeys(names)) for names in (
+        [p.system.device.key for p in items], [f"{p.stack.key} stack" for p in items]
+    ))  # fmt: skip
+    return ", ".join([*devices, *stacks])
+
+
+def _handles(families: Sequence[str], colours: dict[str, Any], markers: dict[str, str], look: Look) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=colours[f], marker=markers[f], linewidth=1.2, markersize=4, label=f) for f in families
+    ]
+    ideal = {"linestyle": "none", "marker": "o", "markersize": 4, "color": look.faint}
+    handles.append(Line2D([], [], markerfacecolor="none", label="ideal: work at the peak", **ideal))  # type: ignore[arg-type]
+    handles.append(Line2D([], [], label="predicted", **ideal))  # type: ignore[arg-type]
+    return handles
+
+
+def _family(ax: Any, points: Sequence[GapPoint], factor: float, colour: Any, marker: str) -> None:
+    order = sorted(points, key=lambda point: point.accuracy)
+    heights = [100 * point.accuracy for point in order]
+    for name, style, fill in (("ideal", (0, (4, 2)), "none"), ("actual", "-", colour)):
+        values = [getattr(point, name) / factor for point in order]
+        ax.plot(
+            values, heights, color=colour, linestyle=style, linewidth=1.0, marker=marker, markersize=4,
+            markerfacecolor=fill, label=f"_{points[0].family} {name}", zorder=3,
+        )  # fmt: skip
+    for point, height in zip(order, heights, strict=True):
+        ax.plot([point.ideal / factor, point.actual / factor], [height] * 2, color=colour, linewidth=2.5, alpha=0.3,
+                solid_capstyle="butt", label="_gap", zorder=2)  # fmt: skip
+
+
+def _labels(ax: Any, points: Sequence[GapPoint], factor: float, colours: dict[str, Any], look: Look) -> None:
+    """Name and gap of every model near its actual point, clear of the points and of each other."""
+    dpi = figure_of(ax).dpi / 72
+    origin = ax.transAxes.transform((0, 0))
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        spot = (ax.transData.transform((x, y)) - origin) / dpi
+        return float(spot[0]), float(spot[1])
+
+    size = small()
+    tall = ax.get_window_extent().height / dpi
+    room = Box(0, 0, ax.get_window_extent().width / dpi, tall)
+    spots = [at(getattr(p, n) / factor, 100 * p.accuracy) for p in points for n in ("actual", "ideal")]
+    taken = [Box(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
+    lines = [(at(p.ideal / factor, 100 * p.accuracy), at(p.actual / factor, 100 * p.accuracy)) for p in points]
+    for point in sorted(points, key=lambda p: -p.accuracy):
+        anchor = at(point.actual / factor, 100 * point.accuracy)
+        text = f"{point.title} ×{point.gap:.3g}"
+        extent = (len(text) * size * CHARACTER, size * 1.15)
+        box, far = place(anchor, extent, 4.0, taken, room, lambda b: _covered(b, lines))
+        taken.append(box)
+        shift = ((box.left + box.right) / 2 - anchor[0], (box.bottom + box.top) / 2 - anchor[1])
+        ax.annotate(
+            text, (point.actual / factor, 100 * point.accuracy), xytext=shift, textcoords="offset points", fontsize=size,
+            ha="center", va="center", color=look.ink, zorder=6, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": colours[point.family]} if far else None,
+        )  # fmt: skip
+
+
+def _covered(box: Box, lines: Sequence[tuple[tuple[float, float], tuple[float, float]]]) -> int:
+    """Gap lines that a label would cover."""
+    return sum(
+        box.bottom < start[1] < box.top and start[0] < box.right and box.left < end[0] for start, end in lines
+    )

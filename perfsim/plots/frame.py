@@ -1,0 +1,96 @@
+"""What the figures with a plain frame share: scaled axes, a title that fits, a legend and notes beside the data."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from perfsim.plots.labels import spread
+from perfsim.plots.style import Look, figure_of
+
+__all__ = ["CHARACTER", "Scale", "beside", "legend_below", "scale_of", "small", "titled", "width_of"]
+
+def small() -> float:
+    """Font size of labels and legends [pt]: below that of the axes, at most 7."""
+    from matplotlib import rcParams
+
+    return min(7.0, 0.85 * float(rcParams["font.size"]))
+
+
+CHARACTER = 0.56
+"""Mean width of a character over the font size."""
+
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))  # fmt: skip
+
+
+class Scale:
+    """A factor and the unit with its prefix: ``value / factor`` is the number before ``unit``."""
+
+    def __init__(self, factor: float, unit: str) -> None:
+        self.factor = factor
+        self.unit = unit
+
+
+def scale_of(largest: float, unit: str) -> Scale:
+    """The prefix with which ``largest`` is at least 1."""
+    factor, prefix = next((f, p) for f, p in (*_PREFIXES, (0.0, "n")) if largest >= f)
+    return Scale(factor or 1e-9, prefix + unit)
+
+
+def width_of(ax: Any) -> float:
+    """Width of the axes [pt], as laid out so far."""
+    figure = figure_of(ax)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    return float(ax.get_window_extent().width * 72 / figure.dpi)
+
+
+def titled(ax: Any, *lines: str, look: Look, pad: float = 4.0) -> None:
+    """A title of several lines, flush left, broken where the figure ends; pad: room below it [pt]."""
+    from matplotlib import rcParams
+
+    size = float(rcParams["font.size"])
+    room = 0.8 * 72 * figure_of(ax).get_figwidth() / _columns(ax)
+    characters = max(int(room / (size * CHARACTER)), 16)
+    text = "\n".join("\n".join(textwrap.wrap(line, characters)) for line in lines)
+    ax.set_title(text, loc="left", fontsize=size, color=look.ink, pad=pad)
+
+
+def _columns(ax: Any) -> int:
+    return int(ax.get_subplotspec().get_gridspec().ncols)
+
+
+def legend_below(ax: Any, handles: Sequence[Any], look: Look, title: str | None = None) -> None:
+    """A legend below the axes and their label, so that it hides nothing; as many columns as fit."""
+    from matplotlib import rcParams
+    from matplotlib.transforms import ScaledTranslation
+
+    if not handles:
+        return
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    room = 72 * figure_of(ax).get_figwidth() * 0.97 / _columns(ax)
+    columns = int(min(max(room // ((longest * CHARACTER + 4.2) * small()), 1), 5, len(handles)))
+    below = ax.transAxes + ScaledTranslation(0, -4.1 * float(rcParams["font.size"]) / 72, figure_of(ax).dpi_scale_trans)
+    legend = ax.legend(
+        handles=list(handles), loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=below, ncols=columns,
+        fontsize=small(), labelcolor=look.ink, borderaxespad=0.0, frameon=False, title=title, title_fontsize=small(),
+        alignment="left", handlelength=1.4, handleheight=0.8, columnspacing=1.2, labelspacing=0.35,
+    )  # fmt: skip
+    legend.get_title().set_color(look.ink)
+
+
+def beside(ax: Any, notes: Sequence[tuple[float, str, Any]]) -> None:
+    """Texts right of the axes at heights in data units, moved apart where they would touch; (height, text, colour)."""
+    low, high = ax.get_ylim()
+    tall = ax.get_window_extent().height * 72 / figure_of(ax).dpi
+    lines = max(text.count("\n") + 1 for _, text, _ in notes)
+    wished = [(height - low) / (high - low) * tall for height, _, _ in notes]
+    places = spread(wished, small() * 1.25 * lines, 0.0, tall)
+    for (height, text, colour), wish, place in zip(notes, wished, places, strict=True):
+        ax.annotate(
+            text, (1.0, height), xycoords=ax.get_yaxis_transform(), xytext=(9, place - wish), color=colour,
+            textcoords="offset points", va="center", ha="left", fontsize=small(), annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": colour, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)},
+        )  # fmt: skip

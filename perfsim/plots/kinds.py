@@ -1,0 +1,50 @@
+"""Kinds of kernels in groups, each with one colour in every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from perfsim.ops.elementwise import FUNCTIONS
+from perfsim.plots.style import COLOURS, Look
+
+__all__ = ["GROUPS", "OTHER", "group_colour", "group_of", "groups_in"]
+
+OTHER = "layout and other"
+"""The group of kinds that no other group names: data movement, pooling, sampling."""
+
+GROUPS: Mapping[str, tuple[int | None, tuple[str, ...]]] = MappingProxyType(
+    {
+        "matrix product": (0, ("linear", "product", "matmul", "head-linear")),
+        "convolution": (4, ("conv", "transposed-conv", "deformable-conv", "fused-block")),
+        "depthwise, grouped": (7, ("depthwise-conv", "grouped-conv", "causal-conv")),
+        "attention": (1, ("attention", "scores", "softmax", "values", "key-value-sum", "linear-read")),
+        "experts": (6, ("experts", "top-k", "combine")),
+        "norm": (2, ("norm", "batch-norm", "group-norm", "response-norm")),
+        "element-wise": (3, ("elementwise", *FUNCTIONS)),
+        OTHER: (5, ()),
+        "link": (None, ("collective", "all-reduce", "all-gather", "send-receive", "reduce-scatter", "all-to-all")),
+        "host": (None, ("host",)),
+    }
+)
+"""Group → index of its colour (None: the faint one) and its kinds, in the order of legends."""
+
+_GROUP_OF = {kind: group for group, (_, kinds) in GROUPS.items() for kind in kinds}
+
+
+def group_of(kind: str) -> str:
+    """Group of a kind of kernel."""
+    return _GROUP_OF.get(kind, OTHER)
+
+
+def group_colour(group: str, look: Look) -> Any:
+    """Colour of a group, the same in every figure of a look."""
+    index = GROUPS[group][0]
+    return look.faint if index is None else look.shade(COLOURS[index])
+
+
+def groups_in(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Groups of some kinds, in the order of legends."""
+    there = {group_of(kind) for kind in kinds}
+    return tuple(group for group in GROUPS if group in there)

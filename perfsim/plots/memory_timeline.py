@@ -1,0 +1,122 @@
+"""Memory of a device over the time of a prediction, under its capacity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from perfsim.errors import InputError
+from perfsim.plots.frame import CHARACTER, beside, legend_below, scale_of, small, titled, width_of
+from perfsim.plots.style import COLOURS, Look, figure_of, look_of, new_axes
+from perfsim.prediction.prediction import Prediction
+from perfsim.prediction.timeline import MemoryTimeline, Moment, memory_timeline_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["SIZE", "memory_timeline", "memory_timeline_data"]
+
+SIZE = (7.0, 3.2)
+"""Size of a figure of its own [inch]."""
+
+_COLOUR: Mapping[str, int] = MappingProxyType(
+    {"weights": 0, "gradients": 6, "optimizer_states": 7, "kv_cache": 2, "activations": 4, "workspace": 3}
+)
+"""Colour of each part of the memory."""
+
+ROOM = 1.15
+"""Height of the figure over the highest line [1]."""
+
+NEAR = 4.0
+"""Capacity over the largest need [1] up to which its line is in the figure; else a note says how far up it is."""
+
+
+def memory_timeline_data(result: Prediction) -> dict[str, Any]:
+    """What :func:`memory_timeline` draws, in SI units."""
+    return _timeline(result).to_dict()
+
+
+def memory_timeline(result: Prediction, *, ax: Axes | None = None) -> Axes:
+    """Draw what fills the memory of the fullest device over time: stored parts below, living activations on top.
+
+    The dashed line is the capacity, or a note where it is far above; the mark is the fullest moment.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax``, or a new one.
+    """
+    line = _timeline(result)
+    ax = new_axes(SIZE) if ax is None else ax
+    look = look_of(ax)
+    end = line.moments[-1].end
+    time, size = scale_of(end, "s"), scale_of(line.reserved, "B")
+    shown = line.capacity is not None and line.capacity <= NEAR * line.reserved
+    top = ROOM * max(float(line.peak.total), float(line.capacity or 0) if shown else 0.0) / size.factor
+    ax.set(xlim=(0, end / time.factor), ylim=(0, top))
+    ax.set_xlabel(f"predicted time [{time.unit}]")
+    ax.set_ylabel(f"memory per device [{size.unit}]")
+    titled(ax, f"{line.model}, {line.device}, {line.stack} stack", _verdict(line), look=look)
+    legend_below(ax, _handles(line, look), look)
+    width_of(ax)
+    edges = [moment.start / time.factor for moment in line.moments] + [end / time.factor]
+    below = [0.0] * len(line.moments)
+    for part in line.parts:
+        above = [b + m.parts[part] / size.factor for b, m in zip(below, line.moments, strict=True)]
+        ax.stairs(above, edges, baseline=below, fill=True, linewidth=0, label=f"_{part}",
+                  color=look.shade(COLOURS[_COLOUR[part]]))  # fmt: skip
+        below = above
+    ax.stairs(below, edges, baseline=None, color=look.ink, linewidth=0.7, label="_total")
+    _capacity(ax, line, size, shown, look)
+    _peak(ax, line.peak, (time.factor, size.factor), look)
+    return ax
+
+
+def _timeline(result: Prediction) -> MemoryTimeline:
+    if not isinstance(result, Prediction):
+        raise InputError(f"memory timeline: {type(result).__name__} given, expected a Prediction")
+    return memory_timeline_of(result)
+
+
+def _verdict(line: MemoryTimeline) -> str:
+    total = line.peak.total
+    unit = scale_of(total, "B")
+    need = f"at most {total / unit.factor:.3g} {unit.unit}"
+    if line.capacity is None:
+        return f"{need}; no source gives the capacity"
+    there = scale_of(line.capacity, "B")
+    text = f"{line.capacity / there.factor:.3g} {there.unit}"
+    return f"{need} of {text}, {100 * total / line.capacity:.2g} %" if total <= line.capacity else (
+        f"does not fit: {need}, {text} there"
+    )  # fmt: skip
+
+
+def _handles(line: MemoryTimeline, look: Look) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(facecolor=look.shade(COLOURS[_COLOUR[part]]), label=part.replace("_", " ").replace("kv", "KV"))
+        for part in line.parts
+    ]
+
+
+def _capacity(ax: Any, line: MemoryTimeline, size: Any, shown: bool, look: Look) -> None:
+    if line.capacity is None or not shown:
+        return
+    height = float(line.capacity) / size.factor
+    ax.axhline(height, color=look.ink, linewidth=1.1, linestyle=(0, (5, 2)), label="_capacity")
+    beside(ax, [(height, f"capacity\n{height:.3g} {size.unit}", look.ink)])
+
+
+def _peak(ax: Any, peak: Moment, factors: tuple[float, float], look: Look) -> None:
+    """A mark on the fullest moment, with its name on the side that has room."""
+    x, y = (peak.start + peak.end) / 2 / factors[0], float(peak.total) / factors[1]
+    ax.plot([x], [y], marker="v", markersize=4, color=look.ink, label="_peak", zorder=6)
+    left, right = ax.get_xlim()
+    room = ax.get_window_extent().width * 72 / figure_of(ax).dpi * (right - x) / (right - left)
+    fits = room > (len(peak.name) + 2) * small() * CHARACTER
+    ax.annotate(
+        peak.name, (x, y), xytext=(5 if fits else -5, 3), textcoords="offset points", fontsize=small(), color=look.ink,
+        ha="left" if fits else "right", va="bottom", zorder=6,
+    )  # fmt: skip

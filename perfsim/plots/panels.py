@@ -1,0 +1,27 @@
+"""Several panels in one figure: views of one result above each other, results side by side or below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+__all__ = ["stacked"]
+
+
+def stacked(figure: Any, results: Sequence[Any], draws: Sequence[Callable[..., Any]]) -> list[Any]:
+    """One panel per result and way to draw it, one below the other; the result is their axes.
+
+    Of several ways to draw one result, the first carries the title and the last the legend.
+    """
+    axes = figure.subplots(len(results) * len(draws), 1, squeeze=False)[:, 0]
+    for index, result in enumerate(results):
+        panels = axes[index * len(draws) : (index + 1) * len(draws)]
+        for ax, draw in zip(panels, draws, strict=True):
+            draw(result, ax=ax)
+        for ax in panels[1:]:
+            ax.set_title("", loc="left")
+        for ax in panels[:-1]:
+            legend = ax.get_legend()
+            if legend is not None and legend.get_title().get_text() == "":
+                legend.remove()
+    return list(axes)

@@ -1,0 +1,53 @@
+"""What-ifs on the model itself: ``model.width``, ``model.depth`` and ``model.resolution`` of a vision network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from perfsim.architectures import Model, VisionModel
+from perfsim.errors import InputError, UnknownNameError
+
+__all__ = ["PREFIX", "scaled_model"]
+
+PREFIX = "model."
+"""Start of the paths that change the model."""
+
+FACTORS = ("width", "depth", "resolution")
+
+
+def scaled_model(model: Model, changes: Mapping[str, Any]) -> tuple[Model, dict[str, Any]]:
+    """The model with the factors of ``changes`` applied, and the changes that are not about the model.
+
+    A factor is a number such as ``1.2``, or a text such as ``"1.2"`` or ``"x1.2"``: all are multipliers of the
+    model's own width, depth and resolution.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        for an unknown path, a value that is no factor, or a model that cannot be scaled.
+    """
+    rest = {path: value for path, value in changes.items() if not path.startswith(PREFIX)}
+    factors = {
+        _factor_name(path): _factor(path, value) for path, value in changes.items() if path.startswith(PREFIX)
+    }
+    if not factors:
+        return model, rest
+    if not isinstance(model, VisionModel):
+        paths = " and ".join(PREFIX + name for name in factors)
+        raise InputError(f"{paths}: {model.name} is a {model.family}, expected a vision network; leave it out")
+    return model.scaled(**factors), rest
+
+
+def _factor_name(path: str) -> str:
+    name = path.removeprefix(PREFIX)
+    if name not in FACTORS:
+        raise UnknownNameError("what-if path", path, [PREFIX + known for known in FACTORS], f"e.g. {PREFIX}width=1.2")
+    return name
+
+
+def _factor(path: str, value: Any) -> float:
+    try:
+        return float(value.strip().removeprefix("x") if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        raise InputError(f"{path}={value}: expected a factor such as 1.2 or x1.2") from None

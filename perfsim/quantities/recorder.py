@@ -1,0 +1,398 @@
+"""A carrier that records: formulas evaluated with it leave behind what they compute, to be evaluated many times.
+
+The leaves of a recording stand for the numeric axes of a sweep. Running the one set of formulas with leaves in place of
+numbers gives expressions (:class:`Node`), in which equal parts are one object and constants are folded. A decision
+that Python takes (``if traffic > capacity``) is answered from the ranges of the leaves where these settle it; otherwise
+the recording stops with :class:`UndecidedError`, and is made once for each answer that occurs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any, TypeAlias, Union
+
+__all__ = ["CONDITIONS", "NeedsNumberError", "Node", "Operand", "Tape", "UndecidedError"]
+
+Operand: TypeAlias = Union["Node", int, float]
+
+CONDITIONS = frozenset({"lt", "le", "eq", "ne", "or", "and", "not"})
+"""Operations whose result is true or false."""
+
+_INF = math.inf
+
+
+class UndecidedError(Exception):
+    """Python needs the truth of a condition that depends on the axes."""
+
+    def __init__(self, condition: Node) -> None:
+        super().__init__("a recorded condition is not decided")
+        self.condition = condition
+
+
+class NeedsNumberError(Exception):
+    """Something can only be done with a number; ``leaves``: names of the axes on which it depends."""
+
+    def __init__(self, leaves: frozenset[str]) -> None:
+        super().__init__(f"a number is needed, which depends on {', '.join(sorted(leaves)) or 'nothing'}")
+        self.leaves = leaves
+
+
+class Tape:
+    """The expressions of one recording. ``answers``: conditions that are taken as decided, by their digest."""
+
+    def __init__(self, answers: Mapping[bytes, bool] | None = None) -> None:
+        self._nodes: dict[Any, Node] = {}
+        self.answers = dict(answers or {})
+
+    def leaf(self, name: str, low: float, high: float, whole: bool = False) -> Node:
+        """An axis, by name, with the range of its values; whole: whether all of them are whole numbers."""
+        return self._made("leaf", (name,), low, high, frozenset({name}), None, whole)
+
+    def position(self, start: Operand, steps: Operand) -> Node:
+        """The positions start, start + 1, ... of ``steps`` steps, as one value."""
+        first, last = _range(start)[0], _range(start)[1] + max(_range(steps)[1] - 1, 0)
+        node = self._made("position", (start, steps), first, last, _leaves((start, steps)), None, True)
+        node.position = node
+        return node
+
+    def node(self, op: str, args: tuple[Operand, ...]) -> Node:
+        """The expression ``op(*args)``; the same object for the same expression."""
+        low, high = _interval(op, [_range(a) for a in args])
+        whole = op in _WHOLE and (op in ("ceil", "round") or all(_is_whole(a) for a in args))
+        position = None if op in ("sum", "largest") else next((p for a in args if (p := _position(a)) is not None), None)
+        return self._made(op, args, low, high, _leaves(args), position, whole)
+
+    def _made(
+        self, op: str, args: tuple[Any, ...], low: float, high: float, leaves: frozenset[str], position: Node | None,
+        whole: bool,
+    ) -> Node:  # fmt: skip
+        key = (op, *(a.key if isinstance(a, Node) else (type(a).__name__, a) for a in args))
+        found = self._nodes.get(key)
+        if found is None:
+            found = Node(self, op, args, len(self._nodes), low, high, leaves, position, whole)
+            self._nodes[key] = found
+        return found
+
+    def decide(self, condition: Node) -> bool:
+        """The answer that this recording gives to ``condition``.
+
+        Raises
+        ------
+        UndecidedError
+            if it has none.
+        """
+        if condition.digest not in self.answers:
+            raise UndecidedError(condition)
+        return self.answers[condition.digest]
+
+
+_WHOLE = frozenset({"add", "sub", "mul", "max", "min", "ceil", "round", "mod", "floordiv", "where", "sum", "largest"})
+
+
+def _range(value: Operand) -> tuple[float, float]:
+    return (value.low, value.high) if isinstance(value, Node) else (float(value), float(value))
+
+
+def _leaves(args: tuple[Any, ...]) -> frozenset[str]:
+    return frozenset().union(*(a.leaves for a in args if isinstance(a, Node)))
+
+
+def _position(value: Operand) -> Node | None:
+    return value.position if isinstance(value, Node) else None
+
+
+def _is_whole(value: Operand) -> bool:
+    return value.whole if isinstance(value, Node) else float(value).is_integer()
+
+
+class Node:
+    """A recorded expression: an operation on expressions and numbers.
+
+    leaves: axes on which it depends; low, high: range of its values; position: the positions of a decode that it runs
+    over, or None; whole: whether all of its values are known to be whole numbers; digest: names the expression, equal in
+    every recording of the same formulas.
+    """
+
+    __slots__ = ("args", "digest", "high", "index", "key", "leaves", "low", "op", "position", "tape", "whole")
+    __array_ufunc__ = None  # numpy leaves arithmetic with nodes to this class
+    recorded = True
+
+    def __init__(
+        self, tape: Tape, op: str, args: tuple[Any, ...], index: int, low: float, high: float, leaves: frozenset[str],
+        position: Node | None, whole: bool,
+    ) -> None:  # fmt: skip
+        self.tape, self.op, self.args, self.index, self.low, self.high = tape, op, args, index, low, high
+        self.leaves, self.position, self.whole, self.key = leaves, position, whole, ("node", index)
+        parts = (a.digest if isinstance(a, Node) else repr(a).encode() for a in args)
+        self.digest = blake2b(b"\0".join((op.encode(), *parts)), digest_size=16).digest()
+
+    def record(self, op: str, *args: Any) -> Any:
+        """``op(*args)`` as an expression of this node's recording; a plain number where it is constant."""
+        return _simplified(self.tape, op, args)
+
+    __hash__ = object.__hash__
+
+    def __add__(self, other: Any) -> Any:
+        return self.record("add", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return self.record("add", self, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return self.record("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self.record("sub", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return self.record("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self.record("mul", self, other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self.record("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self.record("div", other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self.record("floordiv", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return self.record("floordiv", other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return self.record("mod", self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return self.record("mod", other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return self.record("pow", self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return self.record("pow", other, self)
+
+    def __neg__(self) -> Any:
+        return self.record("mul", self, -1)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return self if self.whole else self.record("round", self)
+
+    def __lt__(self, other: Any) -> Any:
+        return self.record("lt", self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self.record("le", self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self.record("lt", other, self)
+
+    def __ge__(self, other: Any) -> Any:
+        return self.record("le", other, self)
+
+    def __eq__(self, other: Any) -> Any:
+        return self.record("eq", self, other) if isinstance(other, int | float | Node) else NotImplemented
+
+    def __ne__(self, other: Any) -> Any:
+        return self.record("ne", self, other) if isinstance(other, int | float | Node) else NotImplemented
+
+    def __or__(self, other: Any) -> Any:
+        return self.record("or", self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return self.record("or", other, self)
+
+    def __and__(self, other: Any) -> Any:
+        return self.record("and", self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return self.record("and", other, self)
+
+    def __bool__(self) -> bool:
+        condition = self if self.op in CONDITIONS else self.record("ne", self, 0)
+        if not isinstance(condition, Node):
+            return bool(condition)
+        if condition.position is not None:
+            raise NeedsNumberError(condition.leaves)
+        return self.tape.decide(condition)
+
+    def _needs_number(self, *_: Any) -> Any:
+        raise NeedsNumberError(self.leaves)
+
+    __index__ = __int__ = __float__ = __iter__ = __len__ = _needs_number
+
+    def __repr__(self) -> str:
+        return f"<{self.op} of {', '.join(sorted(self.leaves)) or 'constants'}>"
+
+
+def _interval(op: str, ranges: list[tuple[float, float]]) -> tuple[float, float]:
+    """Range of ``op`` over the ranges of its arguments; everything where no rule is known."""
+    low, high = _RULES[op](*ranges) if op in _RULES else (-_INF, _INF)
+    return (-_INF, _INF) if math.isnan(low) or math.isnan(high) else (low, high)
+
+
+def _products(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+    found = [0.0 if 0 in (x, y) else x * y for x in a for y in b]
+    return min(found), max(found)
+
+
+def _quotients(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+    if b[0] <= 0:
+        return -_INF, _INF
+    return _products(a, (1 / b[1], 1 / b[0]))
+
+
+def _chosen(condition: tuple[float, float], a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+    return min(a[0], b[0]), max(a[1], b[1])
+
+
+def _up(a: tuple[float, float]) -> tuple[float, float]:
+    return tuple(math.ceil(x) if math.isfinite(x) else x for x in a)  # type: ignore[return-value]
+
+
+_RULES: Mapping[str, Callable[..., tuple[float, float]]] = {
+    "add": lambda a, b: (a[0] + b[0], a[1] + b[1]),
+    "sub": lambda a, b: (a[0] - b[1], a[1] - b[0]),
+    "mul": _products,
+    "div": _quotients,
+    "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
+    "min": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
+    "ceil": _up,
+    "round": lambda a: (a[0] - 0.5, a[1] + 0.5),
+    "where": _chosen,
+    "largest": lambda a: a,
+    "mod": lambda a, b: (0.0, b[1]) if b[0] > 0 else (-_INF, _INF),
+    "lt": lambda a, b: (float(a[1] < b[0]), float(a[0] < b[1])),
+    "le": lambda a, b: (float(a[1] <= b[0]), float(a[0] <= b[1])),
+}
+
+_PLAIN: Mapping[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "pow": lambda a, b: a**b,
+    "max": max,
+    "min": min,
+    "ceil": lambda a: math.ceil(a),
+    "round": lambda a: round(a),
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "or": lambda a, b: bool(a or b),
+    "and": lambda a, b: bool(a and b),
+    "not": lambda a: not a,
+    "where": lambda c, a, b: a if c else b,
+}
+
+_ABSORBED: Mapping[str, Callable[[Any, Any], Any]] = {"add": _PLAIN["add"], "mul": _PLAIN["mul"]}
+
+
+def _simplified(tape: Tape, op: str, args: tuple[Any, ...]) -> Any:
+    if op == "over_steps":
+        value, steps = args
+        return tape.node("sum", (value,)) if _position(value) is not None else value * steps
+    if op == "largest" and _position(args[0]) is None:
+        return args[0]
+    if not all(isinstance(a, int | float | Node) for a in args):
+        raise NeedsNumberError(_leaves(args))
+    if not any(isinstance(a, Node) for a in args):
+        return _PLAIN[op](*args)
+    if op in _RECORDED:
+        found = _RECORDED[op](tape, args)
+        if found is not None:
+            return found
+    node = tape.node(op, args)
+    if op in CONDITIONS and node.low == node.high:
+        return bool(node.low)
+    return node
+
+
+def _neutral(tape: Tape, args: tuple[Any, ...]) -> Any:
+    first, second = args
+    return first if _is(second, 0) else (second if _is(first, 0) else _merged(tape, "add", first, second))
+
+
+def _product(tape: Tape, args: tuple[Any, ...]) -> Any:
+    first, second = args
+    if _is(first, 0) or _is(second, 0):
+        return 0
+    return first if _is(second, 1) else (second if _is(first, 1) else _merged(tape, "mul", first, second))
+
+
+def _merged(tape: Tape, op: str, first: Any, second: Any) -> Any:
+    """Whole constants of nested sums and products in one: (n · 2) · 3 = n · 6."""
+    node, constant = (first, second) if isinstance(first, Node) else (second, first)
+    if isinstance(constant, Node):
+        return tape.node(op, (node, constant) if node.index <= constant.index else (constant, node))
+    inner = node.args[1] if node.op == op else None
+    if isinstance(inner, int) and isinstance(constant, int):
+        return _simplified(tape, op, (node.args[0], _ABSORBED[op](inner, constant)))
+    return tape.node(op, (node, constant))
+
+
+def _difference(tape: Tape, args: tuple[Any, ...]) -> Any:
+    first, second = args
+    return 0 if first is second else (first if _is(second, 0) else None)
+
+
+def _quotient(tape: Tape, args: tuple[Any, ...]) -> Any:
+    return 0.0 if _is(args[0], 0) else (args[0] if _is(args[1], 1) else None)
+
+
+def _larger(tape: Tape, args: tuple[Any, ...]) -> Any:
+    (low, high), (other_low, other_high) = map(_range, args)
+    return args[0] if args[0] is args[1] or low >= other_high else (args[1] if other_low >= high else None)
+
+
+def _smaller(tape: Tape, args: tuple[Any, ...]) -> Any:
+    (low, high), (other_low, other_high) = map(_range, args)
+    return args[0] if args[0] is args[1] or high <= other_low else (args[1] if other_high <= low else None)
+
+
+def _choice(tape: Tape, args: tuple[Any, ...]) -> Any:
+    condition, yes, no = args
+    if not isinstance(condition, Node):
+        return yes if condition else no
+    return yes if yes is no or (not isinstance(yes, Node) and not isinstance(no, Node) and yes == no) else None
+
+
+def _same(equal: bool) -> Callable[[Tape, tuple[Any, ...]], Any]:
+    def settled(tape: Tape, args: tuple[Any, ...]) -> Any:
+        (low, high), (other_low, other_high) = map(_range, args)
+        if args[0] is args[1]:
+            return equal
+        return (not equal) if high < other_low or low > other_high else None
+
+    return settled
+
+
+def _either(tape: Tape, args: tuple[Any, ...]) -> Any:
+    first, second = args if isinstance(args[0], Node) else args[::-1]
+    return None if isinstance(second, Node) else (True if second else first)
+
+
+def _both(tape: Tape, args: tuple[Any, ...]) -> Any:
+    first, second = args if isinstance(args[0], Node) else args[::-1]
+    return None if isinstance(second, Node) else (first if second else False)
+
+
+def _whole_up(tape: Tape, args: tuple[Any, ...]) -> Any:
+    return args[0] if args[0].whole else None
+
+
+def _is(value: Any, number: int) -> bool:
+    return not isinstance(value, Node) and value == number
+
+
+_RECORDED: Mapping[str, Callable[[Tape, tuple[Any, ...]], Any]] = {
+    "add": _neutral, "mul": _product, "sub": _difference, "div": _quotient, "max": _larger, "min": _smaller,
+    "where": _choice, "eq": _same(True), "ne": _same(False), "or": _either, "and": _both, "ceil": _whole_up,
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Number formats: fewer bits for weights, activations and caches."""

@@ -1,0 +1,1 @@
+"""Weights or units that are left out."""
