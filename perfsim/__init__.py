@@ -10,10 +10,11 @@ from perfsim.prediction.ledger import ledger
 from perfsim.prediction.predict import largest_batch, predict, system
 from perfsim.prediction.prediction import Prediction
 from perfsim.techniques.parallel import Parallel
-from perfsim.workloads import Decode, Inference, Prefill, SinglePass
+from perfsim.workloads import Decode, Diffusion, Inference, Prefill, SinglePass
 
 __all__ = [
     "Decode",
+    "Diffusion",
     "Inference",
     "Parallel",
     "PerfsimError",

@@ -25,7 +25,7 @@ def refused(*arguments):
     return result.stderr.removeprefix("perfsim: ").removesuffix("\n")
 
 
-TASKS = "expected one of inference, prefill, decode, single-pass"
+TASKS = "expected one of inference, prefill, decode, single-pass, diffusion"
 MISTAKES = [
     (["predikt"], 'unknown command "predikt"; did you mean predict? List them with: perfsim --help'),
     (["--jsn"], 'unknown option "--jsn"; did you mean --version? See perfsim --help'),
@@ -63,7 +63,7 @@ MISTAKES = [
     ([*PREDICT, "--set", "device.memory.main.bandwidth=1e-40 B/s"],
      "device.memory.main.bandwidth: '1e-40 B/s' is out of range, expected 1e-30 to 1e+30 in SI units"),
     ([*PREDICT, "--set", "memory.bandwidth=3 GB/s"],
-     'unknown what-if path "memory.bandwidth"; known: device., link., stack. e.g. device.memory.main.bandwidth'),
+     'unknown what-if path "memory.bandwidth"; known: device., link., model., stack. e.g. device.memory.main.bandwidth'),
     ([*PREDICT, "--using", "weight-quantization:bits=4,bits=8"], "technique weight-quantization: bits is stated twice; state it once"),
     ([*PREDICT, "--using", "parallel:tensor=2", "--tensor-parallel", 2],
      "the parallel layout is stated twice, by --using parallel and by an option; state it once"),

@@ -126,7 +126,7 @@ MISTAKES = [
     ("batch=two", "batch='two': expected a whole number, at least 1"),
     ("count=two", "variant: count='two': expected a whole number of devices, at least 1"),
     ("context_length=9", 'unknown part of a variant "context_length"; known: batch, count, device., dtype, link., '
-     f"model, offer, on, ... {HINT}"),
+     f"model, model., offer, ... {HINT}"),
     ("device.memory.main.bandwidth=3 GB", 'device.memory.main.bandwidth: "3 GB" is [byte], expected [byte/s]'),
     ({}, "variant {}: is empty, expected device.memory.main.bandwidth=x2 or stack=vllm"),
 ]  # fmt: skip

@@ -82,6 +82,9 @@ FORMULAS = {
         ONE,
         "m",
     ),
+    "groups": Formula(matrix.group_columns, dict.fromkeys(("n", "tile", "shared", "efficiency"), ONE), ONE, "tile"),
+    "depth": Formula(matrix.padded_depth, dict.fromkeys(("depth", "multiple"), ONE), ONE, "multiple"),
+    "rows": Formula(roofline.row_runtime, {"rows": ONE, "row_time": S, "units": ONE}, S, ""),
     "setup": Formula(matrix.setup_products, dict.fromkeys(("batch", "m", "tile_setup"), ONE), ONE, ""),
     "energy of operations": Formula(energy.dynamic_energy, {"work": FLOP, "rate": PEAK, "power": WATT}, JOULE, ""),
     "energy of bytes": Formula(energy.dynamic_energy, {"work": BYTE, "rate": BANDWIDTH, "power": WATT}, JOULE, ""),
@@ -116,7 +119,7 @@ def test_pure_products_show_a_wrong_dimension_in_their_result(name):
     assert formula(formula.arguments | {first: Dimension.of(V=1)}).dimension != formula.result
 
 
-HOST = dict.fromkeys(("layers", "collectives", "tokens", "sequences"), ONE)  # counts; all else below is a time
+HOST = dict.fromkeys(("layers", "collectives", "kernels", "tokens", "sequences"), ONE)  # counts; all else below is a time
 
 
 @pytest.mark.parametrize("function", [phase.host_runtime, phase.step_runtime, phase.frame_runtime])

@@ -65,7 +65,8 @@ def test_unknown_techniques():
     with pytest.raises(UnknownNameError) as refusal:
         parse_technique("weight-quantisation")
     assert str(refusal.value) == (
-        'unknown technique "weight-quantisation"; did you mean weight-quantization, weight-activation-quantization or kv-cache-quantization? '
+        'unknown technique "weight-quantisation"; did you mean weight-quantization, '
+        "weight-activation-quantization or kv-cache-quantization? "
         "List them with: perfsim techniques"
     )
 

@@ -23,6 +23,7 @@ class ForwardModel(Model):
 
     image_size: Any
     family = "vision model"
+    usual_task = "single-pass"
     fixed_size: ClassVar[bool] = False
     """Whether the network works on images of its own size only."""
 

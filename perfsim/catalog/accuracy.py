@@ -27,7 +27,7 @@ class Accuracy:
 
 @lru_cache(maxsize=1)
 def accuracies() -> tuple[Accuracy, ...]:
-    """All rows of the table; several of one model and size are other trainings of it."""
+    """All rows of the table; several of one model and size are later trainings of it."""
     path = data_root() / "measurements" / "accuracy.csv"
     with path.open(encoding="utf-8", newline="") as file:
         return tuple(

@@ -31,7 +31,7 @@ _DEVICE_INFO = (
 )  # fmt: skip
 _STACK_INFO = (
     "name", "attention", "fuse", "on_chip", "block_tokens", "all_logits", "device", "calibration", "notes", "sources",
-    "framework",
+    "framework", "autocast", "channels_first", "keeps_batch_norm",
 )  # fmt: skip
 
 
@@ -150,6 +150,9 @@ def _read_stack(path: Path) -> Stack:
         on_chip=fields.flag("on_chip"),
         block_tokens=block,
         all_logits=fields.flag("all_logits"),
+        autocast=fields.flag("autocast"),
+        channels_first=fields.flag("channels_first"),
+        keeps_batch_norm=fields.flag("keeps_batch_norm"),
     )
     return replace(result, variants=_variants(fields, sources))
 

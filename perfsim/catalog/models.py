@@ -14,6 +14,7 @@ from perfsim.catalog.reader import Fields
 from perfsim.catalog.vision import vision_model
 from perfsim.errors import CatalogError, ConfigError
 from perfsim.importers.huggingface import from_config
+from perfsim.importers.onnx import read_onnx
 
 __all__ = ["ModelEntry", "model", "model_entry", "model_names"]
 
@@ -49,7 +50,9 @@ def model_names() -> tuple[str, ...]:
 
 
 def model(name: str | Model) -> Model:
-    """Model by catalogue name, or path of a model TOML or a Hugging Face ``config.json``; a model passes through.
+    """Model by catalogue name, or path of a model TOML a Hugging Face ``config.json`` or an ONNX file.
+
+    A model passes through.
 
     Raises
     ------
@@ -59,9 +62,7 @@ def model(name: str | Model) -> Model:
     if isinstance(name, Model):
         return name
     if name.endswith(".onnx"):
-        raise ConfigError(
-            f"{name}: ONNX graphs cannot be read yet; expected a catalogue name, a model TOML or a config.json"
-        )
+        return read_onnx(find("model", "models", name))
     if looks_like_path(name) and not name.endswith(".toml"):
         return _from_json(find("model", "models", name))
     return model_entry(name).model
@@ -76,6 +77,8 @@ def model_entry(name: str) -> ModelEntry:
         if there is no such model, or its file is malformed.
     """
     path = find("model", "models", name)
+    if name.endswith(".onnx"):
+        return ModelEntry(path.stem, read_onnx(path), {}, None, None, {}, "", "")
     return _read(path) if looks_like_path(name) else _known(path)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from perfsim.architectures import Model, VisionModel
+from perfsim.architectures import ForwardModel, Model
 from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
 from perfsim.catalog.systems import expanded
@@ -37,8 +37,8 @@ MAXIMUM = "max"
 _FLAGS: Mapping[str, str] = MappingProxyType(
     {
         "batch": "--batch", "prompt_tokens": "--prompt-tokens", "output_tokens": "--output-tokens",
-        "context_length": "--context-length", "image_size": "--image-size", "global_batch": "--global-batch",
-        "sequence": "--sequence",
+        "context_length": "--context-length", "image_size": "--image-size", "steps": "--steps",
+        "global_batch": "--global-batch", "sequence": "--sequence",
     }
 )  # fmt: skip
 
@@ -66,12 +66,14 @@ _OPTIONS = (
     click.option("--output-tokens", type=int, help="New tokens per prompt (inference)."),
     click.option("--context-length", type=int, help="Positions that the step sees, the new one included (decode)."),
     click.option("--dtype", help="Number format, e.g. bf16. Default: the model's own, if the device computes in it."),
-    click.option("--image-size", type=int, help="Pixels per side (single-pass)."),
+    click.option("--image-size", type=int, help="Pixels per side (single-pass, diffusion)."),
+    click.option("--steps", type=int, help="Passes of the denoiser per image (diffusion)."),
     click.option("--global-batch", type=int, help="Samples per step (training; not in this version)."),
     click.option("--sequence", type=int, help="Tokens per sample (training; not in this version)."),
     click.option("--using", multiple=True, metavar="NAME:key=value,...", help="Technique; repeatable, in order."),
     click.option("--set", "changes", multiple=True, metavar="PATH=VALUE",
                  help='What-if, repeatable: device.memory.main.bandwidth="4 TB/s", stack.kernel_launch=x0.5.'),
+    click.option("--strict", is_flag=True, help="Refuse imported graphs that hold operators without a cost rule."),
     click.option("--tensor-parallel", type=int, help="Devices that share every layer. Default: the rest of --count."),
     click.option("--pipeline-parallel", type=int, help="Stages of consecutive layers."),
     click.option("--data-parallel", type=int, help="Replicas that share the batch."),
@@ -100,6 +102,7 @@ class Request:
     stack: Stack
     using: tuple[Technique, ...]
     money: Mapping[str, Any]
+    strict: bool = False
 
     def predict(self) -> Prediction:
         """The prediction.
@@ -109,7 +112,7 @@ class Request:
         PerfsimError
             where the parts do not go together.
         """
-        return predict(self.model, self.job, self.system, stack=self.stack, using=self.using, **self.money)
+        return predict(self.model, self.job, self.system, stack=self.stack, using=self.using, strict=self.strict, **self.money)
 
 
 def read_request(model: str, on: str, options: Mapping[str, Any]) -> Request:
@@ -123,7 +126,7 @@ def read_request(model: str, on: str, options: Mapping[str, Any]) -> Request:
     network, changes = scaled_model(find_model(model), changes_of(options["changes"]))
     network, variant = scaled_model(network, options.get("variant", {}))
     task = task_of(options, network)
-    if options["image_size"] is not None and not isinstance(network, VisionModel):
+    if options["image_size"] is not None and not isinstance(network, ForwardModel):
         given = f"--image-size {options['image_size']}"
         raise InputError(f"{given}: {network.name} is a language model and sees no images; leave it out")
     fields_of_job = _job_fields(options, task)
@@ -137,7 +140,7 @@ def read_request(model: str, on: str, options: Mapping[str, Any]) -> Request:
     if fields_of_job.get("batch") == MAXIMUM:
         fields_of_job["batch"] = _largest(network, kind(**{**fields_of_job, "batch": 1}), target, software, chain)
     money = {name: options[name] for name in MONEY}
-    return Request(network, kind(**fields_of_job), target, software, chain, money)
+    return Request(network, kind(**fields_of_job), target, software, chain, money, bool(options["strict"]))
 
 
 def _largest(model: Model, job: Job, target: System, stack: Stack, chain: tuple[Technique, ...]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perfsim.costs.activity import ActivityPower, activity_power
 from perfsim.costs.phase import PhaseCost
 from perfsim.devices import Device
 from perfsim.graph import Unit
@@ -46,12 +47,28 @@ class PowerModel:
     memory: Number
     serving: Number
 
+    def energy(self, phase: PhaseCost, device: Device) -> Number:
+        """Energy of one device over a phase [J], busy share included, never above maximum power × runtime."""
+        formats: dict[str, tuple[DType, Number]] = {}
+        for cost, count in phase.kernels:
+            _, flops = formats.get(cost.dtype.name, (cost.dtype, 0))
+            formats[cost.dtype.name] = (cost.dtype, flops + phase.over_job(cost.matrix_flops * count))
+        energy = self.busy * phase.runtime + self.serving * phase.serving
+        for dtype, flops in formats.values():
+            if not (isinstance(flops, int | float) and flops == 0):
+                energy = energy + dynamic_energy(work=flops, rate=device.peak(Unit.TENSOR, dtype), power=self.matrix)
+        energy = energy + dynamic_energy(work=phase.traffic, rate=device.bandwidth, power=self.memory)
+        return minimum(energy, self.maximum * phase.runtime)
 
-def power_model(device: Device) -> PowerModel | None:
-    """The power model of a device; None where no source gives its maximum power.
+
+def power_model(device: Device) -> PowerModel | ActivityPower | None:
+    """The power model of a device: by activity where it states that, else by shares of its limit; None without both.
 
     The shares were measured on data-centre GPUs and are carried over to all other classes.
     """
+    stated = activity_power(device)
+    if stated is not None:
+        return stated
     limit = device.get("power.maximum")
     if limit is None:
         return None
@@ -68,15 +85,6 @@ def dynamic_energy(*, work: Number, rate: Number, power: Number) -> Number:
     return work * (power / rate)
 
 
-def phase_energy(phase: PhaseCost, device: Device, power: PowerModel) -> Number:
-    """Energy of one device over a phase [J], busy share included, never above maximum power × runtime."""
-    formats: dict[str, tuple[DType, Number]] = {}
-    for cost, count in phase.kernels:
-        _, flops = formats.get(cost.dtype.name, (cost.dtype, 0))
-        formats[cost.dtype.name] = (cost.dtype, flops + phase.over_job(cost.matrix_flops * count))
-    energy = power.busy * phase.runtime + power.serving * phase.serving
-    for dtype, flops in formats.values():
-        if not (isinstance(flops, int | float) and flops == 0):
-            energy = energy + dynamic_energy(work=flops, rate=device.peak(Unit.TENSOR, dtype), power=power.matrix)
-    energy = energy + dynamic_energy(work=phase.traffic, rate=device.bandwidth, power=power.memory)
-    return minimum(energy, power.maximum * phase.runtime)
+def phase_energy(phase: PhaseCost, device: Device, power: PowerModel | ActivityPower) -> Number:
+    """Energy of one device over a phase [J], by whichever power model the device has."""
+    return power.energy(phase, device)

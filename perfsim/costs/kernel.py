@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from perfsim.costs.collectives import collective_runtime
 from perfsim.costs.hierarchy import Border, borders, memory_runtime
 from perfsim.costs.lowering import Kernel
-from perfsim.costs.matrix import executed_flops
-from perfsim.costs.roofline import kernel_runtime, reduction_chain
+from perfsim.costs.matrix import executed_flops, stream_efficiency
+from perfsim.costs.roofline import kernel_runtime, reduction_chain, row_runtime
 from perfsim.costs.scratchpad import LayerPlan
 from perfsim.devices import KernelRates, Stack, System
 from perfsim.graph import Operator, OperatorGraph, TiledKernel, Unit, Work
@@ -23,12 +23,12 @@ __all__ = ["KernelCost", "kernel_cost"]
 class KernelCost:
     """One execution of a kernel on one device.
 
-    name, kind: of its lead operator, or of the graph's kernel; region: repeated region, or ""; parts: operators inside; flops: useful
-    work [FLOP]; matrix_flops: those of the matrix unit; traffic: main-memory bytes [byte]; moved: bytes over the
-    kernel's border, those from the cache included [byte]; link_bytes: bytes that the device sends [byte]; compute,
-    memory, network, chain: activity times [s]; launch: fixed time [s]; runtime [s]; peak: of the unit that does most
-    [FLOP/s]; matrix: whether that is the matrix unit; vector: time of element-wise work, hidden or not [s]; tiling: the graph's kernel, if
-    it is one; plan: tiles and streams on a device without caches.
+    name, kind: of its lead operator, or of the graph's kernel; region: repeated region, or ""; parts: operators
+    inside; flops: useful work [FLOP]; matrix_flops: those of the matrix unit; traffic: main-memory bytes [byte];
+    moved: bytes over the kernel's border, those from the cache included [byte]; link_bytes: bytes that the device
+    sends [byte]; compute, memory, network, chain: activity times [s]; launch: fixed time [s]; runtime [s]; peak: of
+    the unit that does most [FLOP/s]; matrix: whether that is the matrix unit; vector: time of element-wise work,
+    hidden or not [s]; tiling: the graph's kernel, if it is one; plan: tiles and streams on a device without caches.
     """
 
     name: str
@@ -75,9 +75,10 @@ def kernel_cost(
     if border is None:
         (border,) = borders(graph, (kernel,), None, False)
     cache = system.device.cache
+    streaming = stream_efficiency(work.matrix if kernel.tiling is None else None, rates)  # tiles stream like a copy
     memory = memory_runtime(
-        main=border.main, total=border.total, bandwidth=system.device.bandwidth * rates.bandwidth_efficiency,
-        cache_bandwidth=None if cache is None else cache.bandwidth * rates.bandwidth_efficiency,
+        main=border.main, total=border.total, bandwidth=system.device.bandwidth * streaming,
+        cache_bandwidth=None if cache is None else cache.bandwidth * streaming,
     )  # fmt: skip
     link_bytes, network = _communication(lead, graph, system, stack)
     launch = 0.0 if isinstance(lead, Collective) else rates.kernel_launch
@@ -120,6 +121,8 @@ def _arithmetic(
         flops = flops + work.flops
         if work.unit is not Unit.TENSOR:
             vector = vector + work.flops * work.executed * redo.get(op.name, 1) / device.peak(Unit.VECTOR, work.dtype)
+            if not _is_zero(work.rows):
+                vector = vector + row_runtime(rows=work.rows, row_time=rates.row_time, units=device.units)
             continue
         matrix = matrix + work.flops
         efficiency = getattr(rates, op.efficiency)

@@ -69,8 +69,9 @@ def kernels_of(graph: OperatorGraph, stack: Stack) -> tuple[Kernel, ...]:
 
     An operator joins the kernel of its latest producer in the same region if the stack has a fused kernel
     for the pair: a rule ``producer+consumer`` by kind, with ``*`` for any and ``vector`` for element-wise
-    work. Operators that the graph gives to one kernel (:attr:`OperatorGraph.kernels`) always run together. ``producer+consumer/4`` holds if the consumer's output is a number of matrices that 4 divides
-    (batch × heads). Joining the latest producer can never close a cycle.
+    work. ``producer+consumer/4`` holds if the consumer's output is a number of matrices that 4 divides
+    (batch × heads). Joining the latest producer can never close a cycle. Operators that the graph gives to one
+    kernel (:attr:`OperatorGraph.kernels`) always run together.
     """
     return _lowered(graph, stack.fuse)
 

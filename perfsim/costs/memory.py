@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfsim.costs.phase import PhaseCost
+from perfsim.costs.scratchpad import Misfit
 from perfsim.graph import OperatorGraph, Role, Tensor
 from perfsim.quantities.numbers import Number, ceil_div, largest, maximum
 
@@ -13,7 +14,7 @@ __all__ = ["Memory", "activation_peak", "alive_activations", "memory_of"]
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Bytes on the fullest device [byte], and its capacity [byte], None if unknown."""
+    """Bytes on the fullest device [byte], and its capacity [byte], None if unknown; misfits: what a scratchpad lacks."""
 
     weights: Number
     kv_cache: Number
@@ -22,6 +23,7 @@ class Memory:
     gradients: Number = 0
     optimizer_states: Number = 0
     workspace: Number = 0
+    misfits: tuple[Misfit, ...] = ()
 
     @property
     def total(self) -> Number:
@@ -31,7 +33,9 @@ class Memory:
 
     @property
     def fits(self) -> bool | None:
-        """Whether the parts fit into the capacity; None where that is not known."""
+        """Whether the parts fit into the capacity, and every layer into the scratchpads; None where not known."""
+        if self.misfits:
+            return False
         return None if self.capacity is None else bool(self.total <= self.capacity)
 
 
@@ -47,6 +51,7 @@ def memory_of(phases: tuple[PhaseCost, ...], capacity: Number | None, pipeline: 
         kv_cache=_side_by_side(phases, Role.KV_CACHE, pipeline),
         activations=maximum(*(largest(activation_peak(p)) for p in phases)),
         capacity=capacity,
+        misfits=tuple(misfit for phase in phases for misfit in phase.misfits),
     )
 
 

@@ -18,17 +18,19 @@ __all__ = ["PhaseCost", "frame_runtime", "host_runtime", "phase_cost", "step_run
 
 
 def host_runtime(
-    *, layers: Number, collectives: Number, per_step: Number, per_layer: Number, per_collective: Number
-) -> Number:
+    *, layers: Number, collectives: Number, kernels: Number, per_step: Number, per_layer: Number,
+    per_collective: Number, per_kernel: Number,
+) -> Number:  # fmt: skip
     """Time in which the host prepares and launches one step [s].
 
-    layers, collectives: in one step [1]; per_step: code outside the layers [s]; per_layer: framework code of one
-    layer [s]; per_collective: extra code around one collective [s]. A captured graph has no such cost.
+    layers, collectives, kernels: in one step [1]; per_step: code outside the layers [s]; per_layer: framework code of one
+    layer [s]; per_collective: extra code around one collective [s]; per_kernel: code that launches one kernel, operator by
+    operator [s]. A captured graph has no such cost.
 
     Seen in the Megatron profiles of stanford-crfm/helm-efficiency@c31b8fc: time per decode step and layer is
     the same for widths from 1024 to 6144.
     """
-    return per_step + layers * per_layer + collectives * per_collective
+    return per_step + layers * per_layer + collectives * per_collective + kernels * per_kernel
 
 
 def step_runtime(*, device: Number, host: Number, frame: Number) -> Number:
@@ -132,9 +134,11 @@ def phase_cost(phase: Phase, system: System, stack: Stack, stages: int = 1) -> P
     host = host_runtime(
         layers=sum(graph.regions.values()),
         collectives=collectives,
+        kernels=sum(count for _, count in kernels),
         per_step=stack.parameter("host_per_step") * stages,
         per_layer=stack.parameter("host_per_layer"),
         per_collective=stack.parameter("host_per_collective"),
+        per_kernel=stack.parameter("host_per_kernel"),
     )
     per_sequence = stack.parameter("host_per_sequence")
     frame = frame_runtime(

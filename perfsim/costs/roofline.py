@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perfsim.quantities.numbers import Number, is_recorded, maximum, minimum
 
-__all__ = ["kernel_runtime", "reduction_chain", "ridge_point", "roofline_runtime"]
+__all__ = ["kernel_runtime", "reduction_chain", "ridge_point", "roofline_runtime", "row_runtime"]
 
 
 def roofline_runtime(*, flops: Number, traffic: Number, peak: Number, bandwidth: Number) -> Number:
@@ -57,3 +57,15 @@ def kernel_runtime(*, launch: Number, activities: tuple[Number, ...], serial_sha
     for activity in activities[1:]:
         total = total + activity
     return launch + longest + serial_share * (total - longest)
+
+
+def row_runtime(*, rows: Number, row_time: Number, units: Number) -> Number:
+    """Time in which a norm finishes its sums [s]: every row occupies a compute unit for some time, however short it is.
+
+    rows: sums [1]; row_time: time that one of them occupies a unit, over the blocks that share it [s]; units: compute
+    units [1].
+
+    Seen in the timm table of huggingface/pytorch-image-models@aa4b5850c154: networks with narrow layer norms (ViT-tiny,
+    ConvNeXt-atto) are much further from the roofline than wide ones of the same design.
+    """
+    return rows * row_time / units

@@ -30,6 +30,14 @@ PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
         "tile_columns": ("ratio", 1.0),
         "tile_setup": ("ratio", 0.0),
         "misaligned_efficiency": ("ratio", 1.0),
+        "tile_split": ("ratio", 0.0),
+        "tile_depth": ("ratio", 1.0),
+        "tile_group": ("ratio", 1.0),
+        "tile_shared": ("ratio", 1.0),
+        "grouped_efficiency": ("ratio", 1.0),
+        "depthwise_bandwidth_efficiency": ("ratio", 1.0),
+        "row_time": ("time", 0.0),
+        "host_per_kernel": ("time", 0.0),
         "step_gap": ("time", 0.0),
         "host_per_sequence": ("time", 0.0),
         "host_per_token": ("time", 0.0),
@@ -75,6 +83,13 @@ class KernelRates:
     tile_columns: Number
     tile_setup: Number
     misaligned_efficiency: Number
+    tile_split: Number
+    tile_depth: Number
+    tile_group: Number
+    tile_shared: Number
+    grouped_efficiency: Number
+    depthwise_bandwidth_efficiency: Number
+    row_time: Number
 
 
 @dataclass(frozen=True)
@@ -101,7 +116,9 @@ class Calibration:
 class Stack(Profile):
     """Software on a device. ``attention``: which attention graph it runs; ``fuse``: pairs ``producer+consumer``
     that it has one kernel for; ``all_logits``: whether a prompt's logits are computed for every position;
-    ``on_chip``: whether activations never touch main memory (``ideal`` only).
+    ``on_chip``: whether activations never touch main memory (``ideal`` only); of vision networks: ``autocast``: whether
+    parameters are kept in fp32 and cast in every pass; ``channels_first``: whether feature maps are stored channel by
+    channel; ``keeps_batch_norm``: whether batch norms stay operators of their own.
 
     ``variants`` hold the values for device classes: patterns of device keys → changed data and calibration.
     """
@@ -111,6 +128,9 @@ class Stack(Profile):
     on_chip: bool = False
     block_tokens: int = 1
     all_logits: bool = False
+    autocast: bool = False
+    channels_first: bool = False
+    keeps_batch_norm: bool = False
     variants: tuple[tuple[tuple[str, ...], Mapping[str, Datum], Calibration | None], ...] = ()
     calibration: Calibration | None = None
 

@@ -13,12 +13,13 @@ __all__ = ["TiledKernel"]
 
 @dataclass(frozen=True, eq=False)
 class TiledKernel:
-    """Operators that run as one kernel whatever the stack fuses, and what the tiles cost beyond the operators' own work.
+    """Operators that run as one kernel whatever the stack fuses, and what its tiles cost beyond their own work.
 
-    name: of the kernel; operators: their names, in order; redo: by operator its executed over its useful
-    operations [1], where tiles overlap; reread: by tensor the bytes that one execution touches again [byte];
-    distance: other bytes that pass between two touches [byte], by which a cache may serve them; need: bytes on chip
-    per compute unit [byte]; plan: the tiles as plain data; text: the same as lines for people.
+    name: of the kernel; operators: their names, in order; redo: by operator the time of its arithmetic over that of its
+    useful operations on all compute units [1], where tiles overlap or units have none; reread: by tensor the bytes
+    that one execution touches again [byte]; distance: other bytes that pass between two touches [byte], by which a
+    cache may serve them; need: bytes on chip per compute unit [byte]; plan: the tiles as plain data; text: the same as
+    lines for people.
     """
 
     name: str

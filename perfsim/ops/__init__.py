@@ -12,11 +12,12 @@ from perfsim.ops.elementwise import Elementwise, Select
 from perfsim.ops.embedding import Embedding
 from perfsim.ops.embedding_bag import EmbeddingBag
 from perfsim.ops.experts import Combine, ExpertLinear, TopK
+from perfsim.ops.fourier import FourierConv, FourierTransform
 from perfsim.ops.graph_conv import Aggregate
 from perfsim.ops.group_norm import GroupNorm
 from perfsim.ops.heads import Concat, Expand, HeadLinear
 from perfsim.ops.join import Join
-from perfsim.ops.layout import ToMap, ToTokens
+from perfsim.ops.layout import JoinHeads, ToMap, ToTokens
 from perfsim.ops.linear import Linear
 from perfsim.ops.linear_attention import KeyValueSum, LinearRead
 from perfsim.ops.norm import Norm
@@ -27,6 +28,7 @@ from perfsim.ops.resize import Resize
 from perfsim.ops.response_norm import ResponseNorm
 from perfsim.ops.sampling import Sample
 from perfsim.ops.scan import ChunkedScan, SelectiveScan
+from perfsim.ops.scan_orders import CrossMerge, CrossScan
 from perfsim.ops.shuffle import ChannelShuffle
 from perfsim.ops.split import Split
 from perfsim.ops.windows import FromWindows, MergeNeighbours, ToWindows
@@ -44,6 +46,8 @@ __all__ = [
     "Combine",
     "Concat",
     "Conv",
+    "CrossMerge",
+    "CrossScan",
     "DeformableSample",
     "DepthwiseConv",
     "Dequantize",
@@ -52,6 +56,8 @@ __all__ = [
     "EmbeddingBag",
     "Expand",
     "ExpertLinear",
+    "FourierConv",
+    "FourierTransform",
     "FromBlocks",
     "FromWindows",
     "FusedAttention",
@@ -61,6 +67,7 @@ __all__ = [
     "Gru",
     "HeadLinear",
     "Join",
+    "JoinHeads",
     "KeyValueSum",
     "Linear",
     "LinearRead",

@@ -80,7 +80,7 @@ class Conv(Operator):
         """The implicit matrix product of every group."""
         groups, outputs, inputs, *kernel = tensors[self.inputs[1]].shape
         rows = tensors[self.inputs[0]].shape[0] * math.prod(self.positions(tensors))
-        return MatrixShape(groups, rows, outputs, inputs * math.prod(kernel))
+        return MatrixShape(groups, rows, outputs, inputs * math.prod(kernel), groups, inputs)
 
     def work(self, tensors: Tensors) -> Work:
         """2·groups·m·n·k [FLOP]; taps that lie on padding are counted, as kernels compute them."""

@@ -36,6 +36,8 @@ FUNCTIONS: Mapping[str, float] = MappingProxyType(
         "hardsigmoid": 4,  # add 3, clip to 0 and 6, divide by 6
         "hardswish": 5,
         "tanh": 1,
+        "softshrink": 2,  # compare, subtract
+        "complex-multiply": 3,  # 6 per pair of entries
         "softplus": 3,  # exponential, add, logarithm
     }
 )

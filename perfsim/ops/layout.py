@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from perfsim.graph import Operator, Shape, Tensors, Work
 from perfsim.quantities.numbers import Number
 
-__all__ = ["ToMap", "ToTokens"]
+__all__ = ["JoinHeads", "ToMap", "ToTokens"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,21 @@ class ToMap(Operator):
     def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
         batch, _, *width = tensors[self.inputs[0]].shape
         return ((batch, math.prod(width), *self.spatial),)
+
+    def work(self, tensors: Tensors) -> Work:
+        return Work(0, self.unit, self.compute_dtype(tensors))
+
+
+@dataclass(frozen=True, eq=False)
+class JoinHeads(Operator):
+    """(batch, positions, heads, dim) → (batch, positions, heads · dim)."""
+
+    kind = "join-heads"
+    reference = "torch.flatten"
+
+    def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
+        batch, places, heads, dim = tensors[self.inputs[0]].shape
+        return ((batch, places, heads * dim),)
 
     def work(self, tensors: Tensors) -> Work:
         return Work(0, self.unit, self.compute_dtype(tensors))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -34,5 +35,8 @@ class Norm(Operator):
         return (tensors[self.inputs[0]].shape,)
 
     def work(self, tensors: Tensors) -> Work:
-        elements = tensors[self.inputs[0]].elements
-        return Work(NORMS[self.function] * elements, self.unit, self.compute_dtype(tensors))
+        features = tensors[self.inputs[0]]
+        flops = NORMS[self.function] * features.elements
+        shape = features.shape
+        rows = math.prod(shape[:1] + shape[2:] if len(shape) == 4 else shape[:-1])  # maps have their channels second
+        return Work(flops, self.unit, self.compute_dtype(tensors), rows=rows)

@@ -53,15 +53,24 @@ class Recurrence(Contraction):
 
 
 @dataclass(frozen=True, eq=False)
-class PackedAttention(FusedAttention):
+class PackedAttention(Operator):
     """Attention whose operands lie in any layout, maybe all in one tensor; sizes are stated.
 
-    queries: (batch, tokens, heads, key_dim); values: (batch, stored, kv_heads, value_dim); shapes: of the outputs.
+    context, window, causal: as for :class:`perfsim.ops.attention.FusedAttention`; queries: (batch, tokens, heads,
+    key_dim); values: (batch, stored, kv_heads, value_dim); shapes: of the outputs.
     """
 
+    context: Number = 0
+    window: Number | None = None
+    causal: bool = True
     queries: Shape = ()
     values: Shape = ()
     shapes: tuple[Shape, ...] = ()
+
+    kind = "attention"
+    unit = Unit.TENSOR
+    efficiency = "attention_efficiency"
+    reference = "arXiv 2205.14135"
 
     def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
         return self.shapes
@@ -72,7 +81,3 @@ class PackedAttention(FusedAttention):
         sizes = {"q": self.queries, "k": (*self.values[:3], self.queries[3]), "v": self.values}
         plain = FusedAttention("", ("q", "k", "v"), (), context=self.context, window=self.window, causal=self.causal)
         return plain.work({name: Tensor(name, shape, dtype) for name, shape in sizes.items()})
-
-    def accessed(self, tensor: Tensor, tensors: Tensors) -> Number:
-        """Every operand once [byte]."""
-        return tensor.nbytes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfsim.graph import Operator, Shape, Tensors, Work
+from perfsim.graph import Operator, Shape, Tensor, Tensors, Work
+from perfsim.quantities.numbers import Number
 
 __all__ = ["ResponseNorm"]
 
@@ -29,3 +30,7 @@ class ResponseNorm(Operator):
     def work(self, tensors: Tensors) -> Work:
         """6 operations per element [FLOP]: square, add up, scale, weight, bias, residual."""
         return Work(6 * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))
+
+    def accessed(self, tensor: Tensor, tensors: Tensors) -> Number:
+        """The features twice [byte]: for the norm of the whole map, then to scale them."""
+        return 2 * tensor.nbytes if tensor.name == self.inputs[0] else tensor.nbytes

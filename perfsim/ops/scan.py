@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from perfsim.graph import MatrixShape, Operator, Role, Shape, Tensor, Tensors, Unit, Work
@@ -46,7 +47,7 @@ def chunked_scan_flops(
 class SelectiveScan(Operator):
     """hₜ = exp(dtₜ·A)·hₜ₋₁ + dtₜ·Bₜ·xₜ, yₜ = Cₜ·hₜ + D·xₜ; the state never leaves the chip between positions.
 
-    inputs: x (batch, tokens, channels), dt (batch, tokens, channels or heads), A, B and C (batch, tokens,
+    inputs: x (batch, tokens, *channels), dt (batch, tokens, channels or heads), A, B and C (batch, tokens, …,
     groups · state), then D, and the state that a sequence keeps (batch, channels, state), where there are such.
     groups: pairs of B and C that the channels share; carried: the kept state is read before it is written, as in a
     decode step.
@@ -71,8 +72,9 @@ class SelectiveScan(Operator):
 
     def work(self, tensors: Tensors) -> Work:
         """See :func:`selective_scan_flops`."""
-        batch, tokens, channels = tensors[self.inputs[0]].shape
-        flops = selective_scan_flops(steps=batch * tokens, channels=channels, state=self.state_size(tensors))
+        batch, tokens, *channels = tensors[self.inputs[0]].shape
+        width: Number = math.prod(channels)
+        flops = selective_scan_flops(steps=batch * tokens, channels=width, state=self.state_size(tensors))
         return Work(flops, self.unit, self.compute_dtype(tensors))
 
     def accessed(self, tensor: Tensor, tensors: Tensors) -> Number:

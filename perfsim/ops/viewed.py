@@ -47,7 +47,7 @@ def viewed(kind: type[Operator]) -> type[Operator]:
 
     The result is a subclass of ``kind``, so rewrites that look for ``kind`` find it.
     """
-    fields: list[tuple[str, Any, Any]] = [("views", Mapping[str, Shape], field(default=MappingProxyType({})))]
+    fields: list[tuple[str, Any, Any]] = [("views", Mapping[str, Shape], field(default_factory=dict))]
     made = make_dataclass(f"Viewed{kind.__name__}", fields, bases=(_Seen, kind), frozen=True, eq=False)
     made.__doc__ = kind.__doc__
     return made

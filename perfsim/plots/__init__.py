@@ -3,7 +3,26 @@
 Every figure is ``figure(result, *, ax=None) -> Axes``; matplotlib is imported only when one is drawn.
 """
 
+from perfsim.plots.breakdown import breakdown, breakdown_by_bound, breakdown_by_phase
+from perfsim.plots.efficiency_gap import efficiency_gap
+from perfsim.plots.memory_timeline import memory_timeline
+from perfsim.plots.pareto import pareto
 from perfsim.plots.parity import parity
 from perfsim.plots.roofline import roofline
+from perfsim.plots.waterline import waterline
+from perfsim.plots.waterline_time import waterline_time
+from perfsim.prediction.gap import Rated
 
-__all__ = ["parity", "roofline"]
+__all__ = [
+    "Rated",
+    "breakdown",
+    "breakdown_by_bound",
+    "breakdown_by_phase",
+    "efficiency_gap",
+    "memory_timeline",
+    "pareto",
+    "parity",
+    "roofline",
+    "waterline",
+    "waterline_time",
+]

@@ -22,6 +22,9 @@ __all__ = ["SIZE", "VIEWS", "breakdown", "breakdown_by_bound", "breakdown_by_pha
 SIZE = (7.0, 1.7)
 """Size of one view of one prediction [inch]."""
 
+ROW = 0.35
+"""Height that each further prediction adds [inch]."""
+
 _BOUND: Mapping[str, int | None] = MappingProxyType(
     {"compute": 1, "memory": 5, "network": 2, "storage": 6, "overhead": None}
 )
@@ -50,21 +53,22 @@ def breakdown(result: Plotted, *, ax: Axes | None = None) -> Axes:
     """
     data = _breakdown(result)
     bars = [_grouped(bar) for bar in data.aspects["kind"]]
-    return _draw(data.titles, bars, [group for group in GROUPS if any(group in bar for bar in bars)], group_colour, ax)
+    groups = [group for group in GROUPS if any(group in bar for bar in bars)]
+    return _draw(data.titles, bars, groups, group_colour, "kind", ax)
 
 
 def breakdown_by_bound(result: Plotted, *, ax: Axes | None = None) -> Axes:
     """Draw the runtime by what bounds each kernel: compute, memory, network, or overhead; as :func:`breakdown`."""
     data = _breakdown(result)
     parts = [part for part in _BOUND if part in data.parts("bound")]
-    return _draw(data.titles, data.aspects["bound"], parts, _bound_colour, ax)
+    return _draw(data.titles, data.aspects["bound"], parts, _bound_colour, "bound", ax)
 
 
 def breakdown_by_phase(result: Plotted, *, ax: Axes | None = None) -> Axes:
     """Draw the runtime by phase, in their order; as :func:`breakdown`."""
     data = _breakdown(result)
     parts = data.parts("phase")
-    return _draw(data.titles, data.aspects["phase"], parts, partial(_phase_colour, parts), ax)
+    return _draw(data.titles, data.aspects["phase"], parts, partial(_phase_colour, parts), "phase", ax)
 
 
 VIEWS: Mapping[str, Any] = MappingProxyType(
@@ -74,7 +78,7 @@ VIEWS: Mapping[str, Any] = MappingProxyType(
 
 
 def _breakdown(result: Plotted) -> Breakdown:
-    items = list(result) if isinstance(result, list | tuple) else [result]
+    items: list[Any] = list(result) if isinstance(result, list | tuple) else [result]
     for item in items:
         if not isinstance(item, Prediction):
             raise InputError(f"breakdown: {type(item).__name__} given, expected a Prediction")
@@ -99,12 +103,13 @@ def _phase_colour(parts: Sequence[str], part: str, look: Look) -> Any:
 
 
 def _draw(
-    titles: Sequence[str], bars: Sequence[Mapping[str, Any]], parts: Sequence[str], colour_of: Any, ax: Axes | None
-) -> Axes:
+    titles: Sequence[str], bars: Sequence[Mapping[str, Any]], parts: Sequence[str], colour_of: Any, aspect: str,
+    ax: Axes | None,
+) -> Axes:  # fmt: skip
     """Horizontal bars, the first on top; a share stands in its piece where it fits, the total behind the bar."""
     from matplotlib.patches import Patch
 
-    ax = new_axes((SIZE[0], SIZE[1] + 0.25 * (len(titles) - 1))) if ax is None else ax
+    ax = new_axes((SIZE[0], SIZE[1] + ROW * (len(titles) - 1))) if ax is None else ax
     look = look_of(ax)
     totals = [sum(bar.values()) for bar in bars]
     scale = scale_of(max(totals), "s")
@@ -112,7 +117,7 @@ def _draw(
     ax.set_yticks(range(len(titles)), [title.replace(" · ", "\n") for title in titles], fontsize=small())
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_xlabel(f"predicted time [{scale.unit}]")
+    ax.set_xlabel(f"predicted time by {aspect} [{scale.unit}]")
     titled(ax, f"where the time of {titles[0] if len(titles) == 1 else f'{len(titles)} predictions'} goes", look=look)
     legend_below(ax, [Patch(facecolor=colour_of(part, look), label=part) for part in parts], look)
     points = width_of(ax) / (1.15 * max(totals) / scale.factor)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import log10
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from perfsim.prediction.prediction import Prediction
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SIZE", "efficiency_gap", "efficiency_gap_data"]
+__all__ = ["SIZE", "efficiency_gap", "efficiency_gap_data", "labels", "scaled_axes", "where"]
 
 SIZE = (7.0, 4.2)
 """Size of a figure of its own [inch]."""
@@ -56,20 +57,21 @@ def efficiency_gap(result: Sequence[Prediction | Rated], *, ax: Axes | None = No
     colours = {family: look.shade(COLOURS[i % len(COLOURS)]) for i, family in enumerate(families)}
     markers = {family: _MARKERS[i % len(_MARKERS)] for i, family in enumerate(families)}
     scale = scale_of(max(point.actual for point in points), "s")
-    _axes(ax, points, scale, look)
-    titled(ax, f"efficiency gap, {_where(result)}", look=look)
+    scaled_axes(ax, points, [time for p in points for time in (p.ideal, p.actual)], scale, look)
+    titled(ax, f"efficiency gap, {where(result)}", look=look)
     legend_below(ax, _handles(families, colours, markers, look), look)
     for family in families:
         _family(ax, [p for p in points if p.family == family], scale.factor, colours[family], markers[family])
     width_of(ax)
-    _labels(ax, points, scale.factor, colours, look)
+    labels(ax, points, scale.factor, colours, look, _text, _curves(points, scale.factor))
     return ax
 
 
-def _axes(ax: Any, points: Sequence[GapPoint], scale: Any, look: Look) -> None:
+def scaled_axes(ax: Any, points: Sequence[GapPoint], times: Sequence[float], scale: Any, look: Look) -> None:
+    """Logarithmic time and linear accuracy, with room for labels."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    low, high = min(point.ideal for point in points), max(point.actual for point in points)
+    low, high = min(times), max(times)
     accuracies = [100 * point.accuracy for point in points]
     room = max(0.12 * (max(accuracies) - min(accuracies)), 0.5)
     ax.set(xscale="log", xlim=(low / scale.factor / 1.5, high / scale.factor * 2.2))
@@ -87,7 +89,8 @@ def _axes(ax: Any, points: Sequence[GapPoint], scale: Any, look: Look) -> None:
     ax.set_axisbelow(True)
 
 
-def _where(result: Sequence[Prediction | Rated]) -> str:
+def where(result: Sequence[Prediction | Rated]) -> str:
+    """Devices and stacks of the predictions."""
     items = [item.prediction if isinstance(item, Rated) else item for item in result]
     devices, stacks = (list(dict.fromkeys(names)) for names in (
         [p.system.device.key for p in items], [f"{p.stack.key} stack" for p in items]
@@ -101,9 +104,9 @@ def _handles(families: Sequence[str], colours: dict[str, Any], markers: dict[str
     handles = [
         Line2D([], [], color=colours[f], marker=markers[f], linewidth=1.2, markersize=4, label=f) for f in families
     ]
-    ideal = {"linestyle": "none", "marker": "o", "markersize": 4, "color": look.faint}
-    handles.append(Line2D([], [], markerfacecolor="none", label="ideal: work at the peak", **ideal))  # type: ignore[arg-type]
-    handles.append(Line2D([], [], label="predicted", **ideal))  # type: ignore[arg-type]
+    ideal: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 4, "color": look.faint}
+    handles.append(Line2D([], [], markerfacecolor="none", label="ideal: work at the peak", **ideal))
+    handles.append(Line2D([], [], label="predicted", **ideal))
     return handles
 
 
@@ -121,8 +124,11 @@ def _family(ax: Any, points: Sequence[GapPoint], factor: float, colour: Any, mar
                 solid_capstyle="butt", label="_gap", zorder=2)  # fmt: skip
 
 
-def _labels(ax: Any, points: Sequence[GapPoint], factor: float, colours: dict[str, Any], look: Look) -> None:
-    """Name and gap of every model near its actual point, clear of the points and of each other."""
+def labels(
+    ax: Any, points: Sequence[GapPoint], factor: float, colours: dict[str, Any], look: Look,
+    text_of: Callable[[GapPoint], str], curves: Sequence[Sequence[tuple[float, float]]],
+) -> None:  # fmt: skip
+    """A text near the actual point of every model, clear of points and of each other, over few of the curves."""
     dpi = figure_of(ax).dpi / 72
     origin = ax.transAxes.transform((0, 0))
 
@@ -133,25 +139,47 @@ def _labels(ax: Any, points: Sequence[GapPoint], factor: float, colours: dict[st
     size = small()
     tall = ax.get_window_extent().height / dpi
     room = Box(0, 0, ax.get_window_extent().width / dpi, tall)
-    spots = [at(getattr(p, n) / factor, 100 * p.accuracy) for p in points for n in ("actual", "ideal")]
+    actual = [(p.actual / factor, 100 * p.accuracy) for p in points]
+    spots = [at(*spot) for curve in [*curves, actual] for spot in curve]
     taken = [Box(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
-    lines = [(at(p.ideal / factor, 100 * p.accuracy), at(p.actual / factor, 100 * p.accuracy)) for p in points]
+    lines = _sampled(curves, at)
     for point in sorted(points, key=lambda p: -p.accuracy):
         anchor = at(point.actual / factor, 100 * point.accuracy)
-        text = f"{point.title} ×{point.gap:.3g}"
+        text = text_of(point)
         extent = (len(text) * size * CHARACTER, size * 1.15)
         box, far = place(anchor, extent, 4.0, taken, room, lambda b: _covered(b, lines))
         taken.append(box)
         shift = ((box.left + box.right) / 2 - anchor[0], (box.bottom + box.top) / 2 - anchor[1])
         ax.annotate(
-            text, (point.actual / factor, 100 * point.accuracy), xytext=shift, textcoords="offset points", fontsize=size,
-            ha="center", va="center", color=look.ink, zorder=6, annotation_clip=False,
+            text, (point.actual / factor, 100 * point.accuracy), xytext=shift, textcoords="offset points",
+            fontsize=size, ha="center", va="center", color=look.ink, zorder=6, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": colours[point.family]} if far else None,
         )  # fmt: skip
 
 
-def _covered(box: Box, lines: Sequence[tuple[tuple[float, float], tuple[float, float]]]) -> int:
-    """Gap lines that a label would cover."""
-    return sum(
-        box.bottom < start[1] < box.top and start[0] < box.right and box.left < end[0] for start, end in lines
-    )
+def _text(point: GapPoint) -> str:
+    """What is left of the name behind that of the family, and the gap."""
+    name = point.title.removeprefix(point.family).lstrip("-") or point.title
+    digits = 2 if point.gap < 2 else 1 if point.gap < 10 else 0
+    return f"{name} ×{point.gap:.{digits}f}"
+
+
+def _curves(points: Sequence[GapPoint], factor: float) -> list[list[tuple[float, float]]]:
+    """Corners of every line of the figure: the gaps of models, the curves of families."""
+    curves = [[(getattr(p, name) / factor, 100 * p.accuracy) for name in ("ideal", "actual")] for p in points]
+    for family in dict.fromkeys(point.family for point in points):
+        order = sorted((p for p in points if p.family == family), key=lambda p: p.accuracy)
+        curves += [[(getattr(p, name) / factor, 100 * p.accuracy) for p in order] for name in ("ideal", "actual")]
+    return curves
+
+
+def _sampled(curves: Sequence[Sequence[tuple[float, float]]], at: Any) -> list[list[tuple[float, float]]]:
+    """Spots along every piece of some lines [pt]."""
+    ends = [(at(*start), at(*end)) for curve in curves for start, end in pairwise(curve)]
+    steps = [i / 24 for i in range(25)]
+    return [[(a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])) for t in steps] for a, b in ends]
+
+
+def _covered(box: Box, lines: Sequence[Sequence[tuple[float, float]]]) -> int:
+    """Lines that a label would cover."""
+    return sum(any(box.left < x < box.right and box.bottom < y < box.top for x, y in spots) for spots in lines)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from perfsim.plots.labels import spread
 from perfsim.plots.style import Look, figure_of
 
-__all__ = ["CHARACTER", "Scale", "beside", "legend_below", "scale_of", "small", "titled", "width_of"]
+__all__ = ["CHARACTER", "Scale", "beside", "legend_below", "phase_borders", "scale_of", "small", "titled", "width_of"]
+
 
 def small() -> float:
     """Font size of labels and legends [pt]: below that of the axes, at most 7."""
@@ -21,15 +24,20 @@ def small() -> float:
 CHARACTER = 0.56
 """Mean width of a character over the font size."""
 
-_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))  # fmt: skip
+_LEADER: Mapping[str, Any] = MappingProxyType(
+    {"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
+)
+_PREFIXES = (
+    (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"),
+)  # fmt: skip
 
 
+@dataclass(frozen=True)
 class Scale:
     """A factor and the unit with its prefix: ``value / factor`` is the number before ``unit``."""
 
-    def __init__(self, factor: float, unit: str) -> None:
-        self.factor = factor
-        self.unit = unit
+    factor: float
+    unit: str
 
 
 def scale_of(largest: float, unit: str) -> Scale:
@@ -92,5 +100,21 @@ def beside(ax: Any, notes: Sequence[tuple[float, str, Any]]) -> None:
         ax.annotate(
             text, (1.0, height), xycoords=ax.get_yaxis_transform(), xytext=(9, place - wish), color=colour,
             textcoords="offset points", va="center", ha="left", fontsize=small(), annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": colour, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)},
+            arrowprops={**_LEADER, "color": colour},
         )  # fmt: skip
+
+
+def phase_borders(ax: Any, spans: Sequence[tuple[str, float]], end: float, look: Look) -> None:
+    """Borders between phases, and their names above the axes where they are wide enough; spans: (phase, start)."""
+    firsts = [span for i, span in enumerate(spans) if i == 0 or span[0] != spans[i - 1][0]]
+    if len(firsts) < 2:
+        return
+    room = ax.get_window_extent().width * 72 / figure_of(ax).dpi / end
+    for (name, left), right in zip(firsts, [*(start for _, start in firsts[1:]), end], strict=True):
+        if left:
+            ax.axvline(left, color=look.ink, linewidth=0.6, linestyle=(0, (2, 2)), label="_phase", zorder=4)
+        if (right - left) * room > len(name) * small() * CHARACTER:
+            ax.annotate(
+                name, ((left + right) / 2, 1.0), xycoords=ax.get_xaxis_transform(), xytext=(0, 2), ha="center",
+                textcoords="offset points", va="bottom", fontsize=small(), color=look.ink,
+            )  # fmt: skip

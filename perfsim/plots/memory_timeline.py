@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import CHARACTER, beside, legend_below, scale_of, small, titled, width_of
+from perfsim.plots.frame import CHARACTER, beside, legend_below, phase_borders, scale_of, small, titled, width_of
 from perfsim.plots.style import COLOURS, Look, figure_of, look_of, new_axes
 from perfsim.prediction.prediction import Prediction
 from perfsim.prediction.timeline import MemoryTimeline, Moment, memory_timeline_of
@@ -57,7 +57,8 @@ def memory_timeline(result: Prediction, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, end / time.factor), ylim=(0, top))
     ax.set_xlabel(f"predicted time [{time.unit}]")
     ax.set_ylabel(f"memory per device [{size.unit}]")
-    titled(ax, f"{line.model}, {line.device}, {line.stack} stack", _verdict(line), look=look)
+    pad = 6.0 if len({moment.phase for moment in line.moments}) < 2 else 6.0 + small()
+    titled(ax, f"{line.model}, {line.device}, {line.stack} stack", _verdict(line), look=look, pad=pad)
     legend_below(ax, _handles(line, look), look)
     width_of(ax)
     edges = [moment.start / time.factor for moment in line.moments] + [end / time.factor]
@@ -67,7 +68,8 @@ def memory_timeline(result: Prediction, *, ax: Axes | None = None) -> Axes:
         ax.stairs(above, edges, baseline=below, fill=True, linewidth=0, label=f"_{part}",
                   color=look.shade(COLOURS[_COLOUR[part]]))  # fmt: skip
         below = above
-    ax.stairs(below, edges, baseline=None, color=look.ink, linewidth=0.7, label="_total")
+    ax.stairs(below, edges, baseline=None, color=look.ink, linewidth=0.6, label="_total")
+    phase_borders(ax, [(m.phase, m.start / time.factor) for m in line.moments], end / time.factor, look)
     _capacity(ax, line, size, shown, look)
     _peak(ax, line.peak, (time.factor, size.factor), look)
     return ax

@@ -8,10 +8,12 @@ from typing import Any
 __all__ = ["stacked"]
 
 
-def stacked(figure: Any, results: Sequence[Any], draws: Sequence[Callable[..., Any]]) -> list[Any]:
+def stacked(
+    figure: Any, results: Sequence[Any], draws: Sequence[Callable[..., Any]], *, one_legend: bool = False
+) -> list[Any]:
     """One panel per result and way to draw it, one below the other; the result is their axes.
 
-    Of several ways to draw one result, the first carries the title and the last the legend.
+    Of several ways to draw one result, the first carries the title; one_legend: the last one's legend explains all.
     """
     axes = figure.subplots(len(results) * len(draws), 1, squeeze=False)[:, 0]
     for index, result in enumerate(results):
@@ -20,8 +22,8 @@ def stacked(figure: Any, results: Sequence[Any], draws: Sequence[Callable[..., A
             draw(result, ax=ax)
         for ax in panels[1:]:
             ax.set_title("", loc="left")
-        for ax in panels[:-1]:
+        for ax in panels[:-1] if one_legend else ():
             legend = ax.get_legend()
-            if legend is not None and legend.get_title().get_text() == "":
+            if legend is not None and not legend.get_title().get_text():  # a title is a note of this view alone
                 legend.remove()
     return list(axes)

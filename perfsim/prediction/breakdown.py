@@ -24,19 +24,15 @@ class Breakdown:
     """Runtime of predictions in parts.
 
     titles: one per prediction, with only what tells them apart; aspects: for each of ``kind``, ``bound`` and ``phase``
-    one dict per prediction, part → runtime [s], longest part of all predictions first.
+    one dict per prediction, part → runtime [s], in order of execution.
     """
 
     titles: tuple[str, ...]
     aspects: dict[str, tuple[dict[str, Number], ...]]
 
     def parts(self, aspect: str) -> tuple[str, ...]:
-        """Parts of an aspect over all predictions, the longest first."""
-        sums: dict[str, Number] = {}
-        for bar in self.aspects[aspect]:
-            for part, runtime in bar.items():
-                sums[part] = sums.get(part, 0.0) + runtime
-        return tuple(sorted(sums, key=lambda part: -sums[part]))
+        """Parts of an aspect over all predictions, in order of execution."""
+        return tuple(dict.fromkeys(part for bar in self.aspects[aspect] for part in bar))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that the figure draws, as plain data [s]."""
@@ -57,7 +53,7 @@ def breakdown_of(predictions: Prediction | Sequence[Prediction]) -> Breakdown:
     InputError
         if there is nothing to split.
     """
-    items = list(predictions) if isinstance(predictions, list | tuple) else [predictions]
+    items: list[Any] = list(predictions) if isinstance(predictions, list | tuple) else [predictions]
     if not items:
         raise InputError("breakdown: an empty list, expected predictions")
     aspects = {aspect: tuple(_split(p.operators, aspect) for p in items) for aspect in ASPECTS}
@@ -69,7 +65,7 @@ def _split(rows: Sequence[OperatorRow], aspect: str) -> dict[str, Number]:
     for row in rows:
         part = getattr(row, aspect)
         sums[part] = sums.get(part, 0.0) + row.runtime
-    return dict(sorted(sums.items(), key=lambda item: -item[1]))
+    return sums
 
 
 def titles_of(predictions: Sequence[Prediction]) -> tuple[str, ...]:

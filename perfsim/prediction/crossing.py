@@ -77,7 +77,7 @@ def _bounds(
         for name, t in formula.graph.tensors.items()
     }
     graph = replace(formula.graph, tensors=tensors)
-    cost = kernel_cost(Kernel(tuple(changed.values()), *edges, kernel.tiling), graph, p.system, p.stack)
+    cost = kernel_cost(Kernel(tuple(changed.values()), edges[0], edges[1], kernel.tiling), graph, p.system, p.stack)
     times = {
         "compute": cost.compute,
         "memory": cost.memory,

@@ -64,7 +64,9 @@ class GapPoint:
 
 
 def rated(p: Prediction, declared: Mapping[str, float] | None = None) -> Rated:
-    """``p`` with its accuracy: the declared one by model name [1], else the best of the bundled table.
+    """``p`` with its accuracy: the declared one by model name [1], else that of the bundled table.
+
+    Of several trainings of a model the first published one counts, so that a family is not a mix of recipes.
 
     Raises
     ------
@@ -81,8 +83,8 @@ def rated(p: Prediction, declared: Mapping[str, float] | None = None) -> Rated:
     fitting = [row for row in known if row.image_size == size]
     if not fitting:
         raise InputError(f"no accuracy of {name}: {_missing(known, size)}; declare it, e.g. --accuracy {key}=0.79")
-    best = max(fitting, key=lambda row: row.top1)
-    return Rated(p, best.top1, f"{best.source} {best.weights}", family)
+    first = fitting[0]
+    return Rated(p, first.top1, f"{first.source} {first.weights}", family)
 
 
 def _missing(known: Sequence[Accuracy], size: Any) -> str:

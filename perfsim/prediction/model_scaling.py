@@ -1,4 +1,6 @@
-"""What-ifs on the model itself: ``model.width``, ``model.depth`` and ``model.resolution`` of a vision network."""
+"""What-ifs on the model itself: ``model.width``, ``model.depth`` and ``model.resolution`` of a vision network, and
+``model.axis.NAME`` of an imported graph.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,15 @@ from typing import Any
 
 from perfsim.architectures import Model, VisionModel
 from perfsim.errors import InputError, UnknownNameError
+from perfsim.importers.onnx import OnnxModel
 
 __all__ = ["PREFIX", "scaled_model"]
 
 PREFIX = "model."
 """Start of the paths that change the model."""
+
+AXIS = "model.axis."
+"""Start of the paths that bind an open axis of an imported graph."""
 
 FACTORS = ("width", "depth", "resolution")
 
@@ -27,6 +33,10 @@ def scaled_model(model: Model, changes: Mapping[str, Any]) -> tuple[Model, dict[
     UnknownNameError, InputError
         for an unknown path, a value that is no factor, or a model that cannot be scaled.
     """
+    axes = {path.removeprefix(AXIS): value for path, value in changes.items() if path.startswith(AXIS)}
+    if axes:
+        model = _bound(model, axes)
+        changes = {path: value for path, value in changes.items() if not path.startswith(AXIS)}
     rest = {path: value for path, value in changes.items() if not path.startswith(PREFIX)}
     factors = {
         _factor_name(path): _factor(path, value) for path, value in changes.items() if path.startswith(PREFIX)
@@ -37,6 +47,16 @@ def scaled_model(model: Model, changes: Mapping[str, Any]) -> tuple[Model, dict[
         paths = " and ".join(PREFIX + name for name in factors)
         raise InputError(f"{paths}: {model.name} is a {model.family}, expected a vision network; leave it out")
     return model.scaled(**factors), rest
+
+
+def _bound(model: Model, axes: Mapping[str, Any]) -> Model:
+    """An imported graph with open axes bound to whole numbers."""
+    if not isinstance(model, OnnxModel):
+        raise InputError(f"{AXIS}{next(iter(axes))}: {model.name} is a {model.family} without open axes; leave it out")
+    for name, value in axes.items():
+        if not str(value).strip().isdecimal() or len(str(value)) > 12:
+            raise InputError(f"{AXIS}{name}={value}: expected a whole number of at least 0")
+    return model.bind({name: int(value) for name, value in axes.items()})
 
 
 def _factor_name(path: str) -> str:

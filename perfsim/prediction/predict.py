@@ -54,6 +54,7 @@ def predict(
     region: str | None = None,
     pue: float | str | None = None,
     offer: str | None = None,
+    strict: bool = False,
 ) -> Prediction:
     """Predict time, energy, memory and money of ``job`` with ``model`` on a device or system.
 
@@ -63,7 +64,7 @@ def predict(
     ``"ideal"`` for the pure roofline; using: techniques in order; what_if: changed quantities by path, e.g.
     ``{"device.memory.hbm.bandwidth": "4 TB/s", "stack.kernel_launch": "x0.5", "model.width": 1.2}``; region, pue,
     offer: the grid, the power usage effectiveness and the price by which carbon and cost are counted, e.g.
-    ``region="FRA", pue=1.1``.
+    ``region="FRA", pue=1.1``; strict: refuse an imported graph that holds operators without a cost rule.
 
     Raises
     ------
@@ -85,7 +86,18 @@ def predict(
     costs = tuple(phase_cost(phase, target, software, plan.layout.pipeline) for phase in plan.phases)
     money = find_economics(target.device, region=region, pue=pue, offer=offer)
     rerun = partial(_again, model=asked, job=job, on=target, using=chain, economics=money)
-    return Prediction(network, settled, target, software, chain, costs, plan.layout, known, rerun, money)
+    result = Prediction(network, settled, target, software, chain, costs, plan.layout, known, rerun, money)
+    return _strict(result) if strict else result
+
+
+def _strict(prediction: Prediction) -> Prediction:
+    """The prediction if every operator has a cost rule."""
+    missing = prediction.coverage.without_rule
+    if missing:
+        raise InputError(
+            f"{prediction.model.name}: no cost rule for {', '.join(missing)}; leave out strict to cost them by traffic"
+        )
+    return prediction
 
 
 def _check_job(job: object) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from perfsim.architectures import Model
 from perfsim.costs import Memory, PhaseCost, memory_of, phase_cost, phase_energy, power_model
 from perfsim.costs.money import Economics, carbon_of, cost_of
+from perfsim.costs.scratchpad import LayerPlan
 from perfsim.devices import Calibration, Stack, System
 from perfsim.errors import InputError
 from perfsim.graph import Unit
@@ -222,6 +223,12 @@ class Prediction:
         return coverage_of(self.model, self.costs)
 
     @property
+    def plan(self) -> tuple[LayerPlan, ...]:
+        """Tiles, streams and features layer by layer, on a device without caches; empty on others."""
+        kernels = (cost.plan for phase in self.costs for cost, _ in phase.kernels)
+        return tuple(plan for plan in kernels if plan is not None)
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What the reader should know before using the numbers."""
         remarks = []
@@ -231,9 +238,10 @@ class Prediction:
         memory = self.memory
         if memory.capacity is None:
             remarks.append(f"no source gives the memory of {self.system.device.key}: whether it fits is not known")
-        elif not memory.fits:
+        elif memory.total > memory.capacity:
             needed_here, there = memory.total / 2**30, memory.capacity / 2**30
             remarks.append(f"does not fit: {needed_here:.1f} GiB needed per device, {there:.1f} GiB there")
+        remarks += [f"does not fit: {misfit}" for misfit in memory.misfits]
         remarks += dict.fromkeys(remark for phase in self.costs for remark in phase.graph.remarks)
         return tuple(remarks)
 

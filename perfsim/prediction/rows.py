@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from perfsim.costs import KernelCost, PhaseCost
 from perfsim.devices import Device
-from perfsim.quantities.numbers import Number, maximum, where
+from perfsim.quantities.numbers import Number, is_recorded, maximum, where
 
-__all__ = ["BOUNDS", "OperatorRow", "PhaseRow", "bound_index", "bound_of", "job_bound", "operator_rows", "phase_row", "whole"]
+__all__ = [
+    "BOUNDS", "OperatorRow", "PhaseRow", "bound_index", "bound_of", "job_bound", "operator_rows", "phase_row", "whole",
+]  # fmt: skip
 
 BOUNDS = ("compute", "memory", "network", "overhead")
 
@@ -127,4 +129,4 @@ def phase_row(phase: PhaseCost, energy: Number | None, devices: int, device: Dev
 
 def whole(value: Number) -> Number:
     """Counts as whole numbers, whatever carried them."""
-    return round(value) if isinstance(value, float) else value
+    return round(value) if isinstance(value, float) or is_recorded(value) else value

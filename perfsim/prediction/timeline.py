@@ -43,7 +43,8 @@ class Moment:
 @dataclass(frozen=True)
 class MemoryTimeline:
     """Moments in order, without gaps; capacity of the device [byte], None if unknown; reserved: the sum of every
-    part's largest value [byte], which is what the prediction says is needed."""
+    part's largest value [byte], which is what the prediction says is needed.
+    """
 
     model: str
     device: str

@@ -44,7 +44,8 @@ class Waterline:
     """Kernels in order of execution, and the machine under them.
 
     model, device, stack: keys; job: the task in words; peak: of the matrix unit over all working devices [FLOP/s];
-    bandwidth: of main memory over all working devices [byte/s].
+    bandwidth: of main memory over all working devices [byte/s]; matrix_flops: the part of the work that the matrix unit
+    does [FLOP].
     """
 
     model: str
@@ -53,6 +54,7 @@ class Waterline:
     job: str
     peak: Number
     bandwidth: Number
+    matrix_flops: Number
     kernels: tuple[WaterlineKernel, ...]
 
     @property
@@ -87,8 +89,8 @@ class Waterline:
 
     @property
     def achieved_efficiency(self) -> Number:
-        """Efficiency at the predicted runtime [1]."""
-        return self.flops / (self.peak * self.runtime)
+        """Matrix work over the matrix peak at the predicted runtime [1]; never above the attainable one."""
+        return self.matrix_flops / (self.peak * self.runtime)
 
     @cached_property
     def submerged_flops(self) -> Number:
@@ -154,9 +156,11 @@ def waterline_of(p: Prediction) -> Waterline:
         for row in p.operators
     )
     device = p.system.device
+    matrix = sum(phase.total("matrix_flops") for phase in p.costs) * working
     return Waterline(
-        p.model.name, device.key, p.stack.key, job_text(p), fastest * working, device.bandwidth * working, kernels
-    )
+        p.model.name, device.key, p.stack.key, job_text(p), fastest * working, device.bandwidth * working, matrix,
+        kernels,
+    )  # fmt: skip
 
 
 def job_text(p: Prediction) -> str:

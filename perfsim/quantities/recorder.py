@@ -59,7 +59,9 @@ class Tape:
 
     def node(self, op: str, args: tuple[Operand, ...]) -> Node:
         """The expression ``op(*args)``; the same object for the same expression."""
-        low, high = _interval(op, [_range(a) for a in args])
+        low, high = _interval(op, [_range(a) for a in (*args, *_steps(op, args))])
+        if op == "sub" and low < 0 and _covers(*args):
+            low = 0.0
         whole = op in _WHOLE and (op in ("ceil", "round") or all(_is_whole(a) for a in args))
         position = None if op in ("sum", "largest") else next((p for a in args if (p := _position(a)) is not None), None)
         return self._made(op, args, low, high, _leaves(args), position, whole)
@@ -101,6 +103,41 @@ def _leaves(args: tuple[Any, ...]) -> frozenset[str]:
 
 def _position(value: Operand) -> Node | None:
     return value.position if isinstance(value, Node) else None
+
+
+def _parts(value: Operand, op: str) -> list[Operand]:
+    """What nested sums, or nested maxima, are made of."""
+    found, waiting = [], [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Node) and part.op == op:
+            waiting += part.args
+        else:
+            found.append(part)
+    return found
+
+
+def _covers(whole: Operand, less: Operand) -> bool:
+    """Whether ``whole - less`` cannot be negative because ``less`` is made of what ``whole`` is a sum of."""
+    addends = _parts(whole, "add")
+    known = {a.index for a in addends if isinstance(a, Node)}
+    if not all(_range(a)[0] >= 0 for a in addends):
+        return False
+    if isinstance(less, Node) and less.op == "max":
+        return all(_range(p)[1] <= 0 or (isinstance(p, Node) and p.index in known) for p in _parts(less, "max"))
+    for part in _parts(less, "add"):
+        shared = isinstance(part, Node) and part.op == "mul" and _range(part.args[1])[1] <= 1
+        base = part.args[0] if shared and isinstance(part, Node) else part
+        if not isinstance(base, Node) or base.index not in known:
+            return False
+        known.discard(base.index)
+    return True
+
+
+def _steps(op: str, args: tuple[Operand, ...]) -> tuple[Operand, ...]:
+    """How many values a sum has."""
+    position = _position(args[0]) if op == "sum" else None
+    return () if position is None else (position.args[1],)
 
 
 def _is_whole(value: Operand) -> bool:
@@ -262,9 +299,10 @@ _RULES: Mapping[str, Callable[..., tuple[float, float]]] = {
     "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
     "min": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
     "ceil": _up,
-    "round": lambda a: (a[0] - 0.5, a[1] + 0.5),
+    "round": lambda a: (a[0] - 0.5, a[1] + 0.5) if abs(a[0]) == _INF or abs(a[1]) == _INF else (round(a[0]), round(a[1])),
     "where": _chosen,
     "largest": lambda a: a,
+    "sum": lambda a, n: _products(a, (max(n[0], 0.0), max(n[1], 0.0))),
     "mod": lambda a, b: (0.0, b[1]) if b[0] > 0 else (-_INF, _INF),
     "lt": lambda a, b: (float(a[1] < b[0]), float(a[0] < b[1])),
     "le": lambda a, b: (float(a[1] <= b[0]), float(a[0] <= b[1])),
@@ -349,7 +387,20 @@ def _quotient(tape: Tape, args: tuple[Any, ...]) -> Any:
 
 def _larger(tape: Tape, args: tuple[Any, ...]) -> Any:
     (low, high), (other_low, other_high) = map(_range, args)
-    return args[0] if args[0] is args[1] or low >= other_high else (args[1] if other_low >= high else None)
+    if args[0] is args[1] or low >= other_high:
+        return args[0]
+    return args[1] if other_low >= high else _slower(tape, *args)
+
+
+def _slower(tape: Tape, first: Any, second: Any) -> Any:
+    """max(a / p, a / q) = a / min(p, q) for numbers that are not negative."""
+    both = all(isinstance(n, Node) and n.op == "div" for n in (first, second))
+    if not both or first.args[0] is not second.args[0]:
+        return None
+    positive = _range(first.args[0])[0] >= 0 and all(_range(n.args[1])[0] > 0 for n in (first, second))
+    return _simplified(
+        tape, "div", (first.args[0], _simplified(tape, "min", (first.args[1], second.args[1])))
+    ) if positive else None
 
 
 def _smaller(tape: Tape, args: tuple[Any, ...]) -> Any:

@@ -23,6 +23,9 @@ __all__ = ["CHUNK", "FUNCTIONS", "Box", "Program", "evaluate_node"]
 CHUNK = 1 << 13
 """Points of a chunk [1]: one array of them takes 64 KiB."""
 
+LONGEST = 1 << 18
+"""Most points of a chunk along dimensions on which only few expressions depend [1]."""
+
 Array = Any
 
 FUNCTIONS: Mapping[str, Any] = {
@@ -38,7 +41,7 @@ FUNCTIONS: Mapping[str, Any] = {
 class Box:
     """Values of the leaves: every combination of the rows of its dimensions.
 
-    sizes: rows per dimension; columns: leaf → (its dimension, its value in each row).
+    sizes: rows per dimension; columns: leaf → (its dimension, its value in each row); dimension -1: one fixed value.
     """
 
     sizes: tuple[int, ...]
@@ -48,12 +51,18 @@ class Box:
         """Values of a leaf, shaped so that they lie along their dimension."""
         dimension, values = self.columns[name]
         shape = [1] * len(self.sizes)
-        shape[dimension] = len(values)
+        if dimension >= 0:
+            shape[dimension] = len(values)
         return np.asarray(values, dtype=float).reshape(shape)
 
     def dimensions(self, leaves: frozenset[str]) -> frozenset[int]:
         """Dimensions of more than one row along which an expression of these leaves varies."""
-        return frozenset(d for d in (self.columns[n][0] for n in leaves) if self.sizes[d] > 1)
+        return frozenset(d for d in (self.columns[n][0] for n in leaves) if d >= 0 and self.sizes[d] > 1)
+
+    def transposed(self, order: Sequence[int]) -> Box:
+        """The box with its dimensions in another order."""
+        place = {d: i for i, d in enumerate(order)} | {-1: -1}
+        return Box(tuple(self.sizes[d] for d in order), {n: (place[d], v) for n, (d, v) in self.columns.items()})
 
     def select(self, dimension: int, rows: Array) -> Box:
         """The box with some rows of one dimension."""
@@ -71,6 +80,22 @@ def evaluate_node(node: Node, args: Sequence[Array]) -> Array:
     return FUNCTIONS[node.op](*args)
 
 
+def _split(sizes: Sequence[int], busy: Sequence[bool]) -> tuple[int, int]:
+    """How many leading dimensions are walked through, and how many rows of the last of them at once.
+
+    busy: dimensions on which most expressions depend; arrays along the others are few, so they may be longer.
+    """
+    inner = whole = 1
+    walked = len(sizes)
+    while walked:
+        counted = sizes[walked - 1] if busy[walked - 1] else 1
+        if inner * counted > CHUNK or whole * sizes[walked - 1] > LONGEST:
+            break
+        walked -= 1
+        inner, whole = inner * counted, whole * sizes[walked]
+    return walked, max(1, min(CHUNK // inner, LONGEST // whole))
+
+
 @dataclass(frozen=True, eq=False)
 class _Order:
     """Expressions of one level of the walk, in order, each with those that nobody needs any more behind it."""
@@ -82,7 +107,7 @@ class Program:
     """Expressions by name, without steps of a decode except in loops."""
 
     def __init__(self, outputs: Mapping[str, Number]) -> None:
-        self.outputs = dict(outputs)
+        self.outputs = grouped(outputs)
 
     @cached_property
     def nodes(self) -> list[Node]:
@@ -107,6 +132,56 @@ class Program:
             return _Walk(self, box).run(workers)
 
 
+def grouped(outputs: Mapping[str, Number]) -> dict[str, Number]:
+    """``outputs`` with the addends of each sum ordered by the leaves they depend on: those that depend on few come
+    first, so that less is added on all points."""
+    nodes = reachable(outputs.values())
+    uses: dict[int, int] = {}
+    for node in nodes:
+        for arg in node.args:
+            if isinstance(arg, Node):
+                uses[arg.index] = uses.get(arg.index, 0) + 1
+    new: dict[int, Number] = {}
+
+    def renewed(value: Number) -> Number:
+        return new.get(value.index, value) if isinstance(value, Node) else value
+
+    inside = {a.index for n in nodes if n.op == "add" for a in n.args if isinstance(a, Node) and uses[a.index] == 1}
+    for node in nodes:
+        if node.op in ("leaf", "position"):
+            new[node.index] = node
+        elif node.op == "add" and node.index not in inside:
+            new[node.index] = _ordered_sum([renewed(part) for part in _addends(node, uses)])
+        elif not (node.op == "add" and node.index in inside):
+            args = tuple(renewed(a) for a in node.args)
+            same = all(a is b for a, b in zip(args, node.args, strict=True)) or node.op in LOOPS
+            new[node.index] = node if same else node.record(node.op, *args)
+    return {name: renewed(value) for name, value in outputs.items()}
+
+
+def _addends(node: Node, uses: Mapping[int, int]) -> list[Number]:
+    parts: list[Number] = []
+    waiting: list[Number] = list(node.args)
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Node) and part.op == "add" and uses[part.index] == 1:
+            waiting += part.args
+        else:
+            parts.append(part)
+    return parts
+
+
+def _ordered_sum(parts: list[Number]) -> Number:
+    groups: dict[frozenset[str], Number] = {}
+    for part in parts:
+        leaves = part.leaves if isinstance(part, Node) else frozenset[str]()
+        groups[leaves] = groups[leaves] + part if leaves in groups else part
+    total: Number = 0
+    for leaves in sorted(groups, key=lambda found: (len(found), sorted(found))):
+        total = total + groups[leaves]
+    return total
+
+
 def _loop_inputs(node: Node) -> list[Node]:
     """What the body of a loop needs from outside."""
     body = [n for n in reachable([node.args[0]]) if n.position is not None]
@@ -117,16 +192,19 @@ class _Walk:
     """One evaluation: which dimensions are walked through, and what is evaluated when."""
 
     def __init__(self, program: Program, box: Box) -> None:
-        self._program, self._box = program, box
-        inner, split = 1, len(box.sizes)
-        while split and inner * box.sizes[split - 1] <= CHUNK:
-            split -= 1
-            inner *= box.sizes[split]
-        self._walked = split
-        run = max(1, CHUNK // inner)
+        self._program = program
+        usage = [0] * len(box.sizes)
+        for node in program.nodes:
+            for d in box.dimensions(node.leaves):
+                usage[d] += 1
+        self._order = sorted(range(len(box.sizes)), key=lambda d: (-usage[d], box.sizes[d]))
+        self._box = box.transposed(self._order)
+        busy = [usage[d] * 2 > max(usage, default=0) for d in self._order]
+        self._walked, run = _split(self._box.sizes, busy)
         self._slices = [
-            [slice(i, i + (run if d == split - 1 else 1)) for i in range(0, n, run if d == split - 1 else 1)]
-            for d, n in enumerate(box.sizes[:split])
+            [slice(i, i + step) for i in range(0, n, step)]
+            for d, n in enumerate(self._box.sizes[: self._walked])
+            for step in [run if d == self._walked - 1 else 1]
         ]
         self._orders = self._levels()
 
@@ -135,18 +213,18 @@ class _Walk:
 
     def _levels(self) -> list[_Order]:
         levels: list[list[Node]] = [[] for _ in range(self._walked + 1)]
-        last: dict[int, Node] = {}
-        for node in self._program.nodes:
-            levels[self._level(node) + 1].append(node)
-            for arg in (*node.args, *(_loop_inputs(node) if node.op in LOOPS else ())):
-                if isinstance(arg, Node):
-                    last[arg.index] = node
-        kept = {v.index for v in self._program.outputs.values() if isinstance(v, Node)}
         level = {node.index: self._level(node) for node in self._program.nodes}
+        users: dict[int, list[Node]] = {}
+        for node in self._program.nodes:
+            levels[level[node.index] + 1].append(node)
+            for arg in (*node.args, *(_loop_inputs(node) if node.op in LOOPS else ())):
+                if isinstance(arg, Node) and arg.index in level:
+                    users.setdefault(arg.index, []).append(node)
+        kept = {v.index for v in self._program.outputs.values() if isinstance(v, Node)}
         dead: dict[int, list[int]] = {}
-        for index, node in last.items():
-            if index in level and index not in kept and level[index] == level[node.index]:
-                dead.setdefault(node.index, []).append(index)
+        for index, found in users.items():
+            if index not in kept and {level[node.index] for node in found} == {level[index]}:
+                dead.setdefault(found[-1].index, []).append(index)
         return [_Order(tuple((n, tuple(dead.get(n.index, ()))) for n in nodes)) for nodes in levels]
 
     def run(self, workers: int) -> dict[str, Array]:
@@ -172,7 +250,8 @@ class _Walk:
         else:
             for job in jobs:
                 self._part(*job)
-        return results
+        back = [self._order.index(d) for d in range(len(self._order))]
+        return {name: value.transpose(back) for name, value in results.items()}
 
     def _part(self, values: dict[int, Array], start: int, stop: int, results: dict[str, Array]) -> None:
         counts = [len(s) for s in self._slices]
@@ -192,7 +271,7 @@ class _Walk:
             if node.op == "leaf":
                 dimension, _ = self._box.columns[node.args[0]]
                 leaf = self._box.leaf(node.args[0])
-                if dimension < len(at):
+                if 0 <= dimension < len(at):
                     leaf = leaf[(slice(None),) * dimension + (at[dimension],)]
                 values[node.index] = leaf
             elif node.op in LOOPS:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias, Union
 
 from perfsim.quantities.numbers import Number, ceil_div, maximum, minimum, where
@@ -48,6 +49,21 @@ class _Bend:
 _Atom: TypeAlias = Union[_Power, _Pages, _Bend]
 _Form: TypeAlias = dict[_Atom, Operand]
 _ONE, _X = _Power(0), _Power(1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """A bend between two positions, counted from the first one: its sides change places behind ``turn`` of them.
+
+    rising: whether first - second rises.
+    """
+
+    start: Number
+    end: Number
+    first: _Form
+    second: _Form
+    turn: Number
+    rising: Number
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +247,7 @@ class _Steps:
     def __init__(self, position: Node, new: dict[int, Number]) -> None:
         self._tape: Tape = position.tape
         self._start, self._steps = (_new(a, new) for a in position.args)
-        self._splits: dict[_Bend, tuple[Number, Number]] = {}
+        self._found: dict[_Bend, list[_Piece]] = {}
         self.valid: Number = True
 
     def closed(self, op: str, form: _Form) -> Number | None:
@@ -282,30 +298,81 @@ class _Steps:
             return k * (a * a) + a * (k * (k - 1)) + (k - 1) * k * (2 * k - 1) / 6
         if isinstance(atom, _Pages):
             return _pages_up_to(self._start + k - 1, atom.page) - _pages_up_to(self._start - 1, atom.page)
-        split, rising = self._split(atom)
-        inside = minimum(split, k)
-        late, early = (atom.first, atom.second) if atom.kind == "max" else (atom.second, atom.first)
-        swap = self._prefix(early, inside) - self._prefix(late, inside)
-        return where(rising, self._prefix(late, k) + swap, self._prefix(early, k) - swap)
+        return sum(self._piece(atom.kind, piece, k) for piece in self._pieces(atom))
 
-    def _split(self, bend: _Bend) -> tuple[Number, Number]:
-        """How many positions come before the sides of a bend change places, and whether first - second rises."""
-        if bend not in self._splits:
-            self._splits[bend] = self._found(_sum(bend.first, bend.second, sign=-1))
-        return self._splits[bend]
+    def _piece(self, kind: str, piece: _Piece, k: Number) -> Number:
+        """Sum of a bend over the positions of a piece that are among the first ``k``."""
+        late, early = (piece.first, piece.second) if kind == "max" else (piece.second, piece.first)
+        end = maximum(minimum(k, piece.end), piece.start)
+        turn = minimum(maximum(piece.turn, piece.start), end)
+        at = {
+            (side, i): self._prefix(form, bound)
+            for side, form in (("early", early), ("late", late))
+            for i, bound in enumerate((piece.start, turn, end))
+        }
+        rising = at["early", 1] - at["early", 0] + (at["late", 2] - at["late", 1])
+        falling = at["late", 1] - at["late", 0] + (at["early", 2] - at["early", 1])
+        return where(piece.rising, rising, falling)
 
-    def _found(self, gap: _Form) -> tuple[Number, Number]:
+    def _pieces(self, bend: _Bend) -> list[_Piece]:
+        """The bend between the points where bends inside of it turn; only where it is monotone, it is one piece."""
+        if bend not in self._found:
+            gap = _sum(bend.first, bend.second, sign=-1)
+            inside = [atom for atom in gap if isinstance(atom, _Bend)]
+            if not inside or _slope(gap) is not None:
+                self._found[bend] = [_Piece(0, self._steps, bend.first, bend.second, *self._turn(gap))]
+            else:
+                points = _sorted([point for each in inside for point in self._points(each)])
+                self._found[bend] = [self._segment(bend, s, e) for s, e in pairwise([0, *points, self._steps])]
+        return self._found[bend]
+
+    def _points(self, bend: _Bend) -> list[Number]:
+        """How many positions come before each turn of a bend, or of those inside of it."""
+        pieces = self._pieces(bend)
+        inside = [atom for side in (bend.first, bend.second) for atom in side if isinstance(atom, _Bend)]
+        turns = [minimum(maximum(piece.turn, piece.start), piece.end) for piece in pieces]
+        return list({id(p): p for p in (*turns, *(p for each in inside for p in self._points(each)))}.values())
+
+    def _segment(self, bend: _Bend, start: Number, end: Number) -> _Piece:
+        middle = self._start + _floor((start + end) / 2)
+        first, second = self._straight(bend.first, middle), self._straight(bend.second, middle)
+        return _Piece(start, end, first, second, *self._turn(_sum(first, second, sign=-1)))
+
+    def _straight(self, form: _Form, x: Number) -> _Form:
+        """The form around ``x``, with those sides of its bends that count there."""
+        result: _Form = {}
+        for atom, coefficient in form.items():
+            side = {atom: 1} if not isinstance(atom, _Bend) else self._side(atom, x)
+            result = _sum(result, _scaled(side, coefficient))
+        return result
+
+    def _side(self, bend: _Bend, x: Number) -> _Form:
+        first, second = self._straight(bend.first, x), self._straight(bend.second, x)
+        upper = self._value(first, x) > self._value(second, x)
+        above, below = (first, second) if bend.kind == "max" else (second, first)
+        atoms = [*above, *(atom for atom in below if atom not in above)]
+        return {atom: where(upper, above.get(atom, 0), below.get(atom, 0)) for atom in atoms}
+
+    def _demand(self, condition: Number) -> None:
+        self.valid = self.valid & condition
+
+    def _demand_monotone(self, gap: _Form, pages: _Pages) -> Number:
+        """Whether the gap rises; where it does not do the same inside of pages and between them, it is not valid."""
+        within, jump = gap.get(_X, 0), gap.get(_X, 0) + gap[pages]
+        self._demand((within >= 0) & (jump >= 0) | (within <= 0) & (jump <= 0))
+        return within + jump >= 0
+
+    def _turn(self, gap: _Form) -> tuple[Number, Number]:
+        """How many positions come before a gap changes its sign, and whether it rises."""
         if set(gap) <= {_ONE, _X}:
             return self._crossing(gap)
         slope = _slope(gap)
+        if slope is not None:
+            return self._bisected(gap, slope != -1), slope != -1
         pages = [atom for atom in gap if isinstance(atom, _Pages)]
-        rising: Number = slope != -1
-        if slope is None:
-            if len(pages) != 1 or not set(gap) <= {_ONE, _X, *pages}:
-                raise _UnsupportedError
-            within, jump = gap.get(_X, 0), gap.get(_X, 0) + gap[pages[0]]
-            rising = within >= 0
-            self.valid = self.valid & ((within >= 0) & (jump >= 0) | (within <= 0) & (jump <= 0))
+        if len(pages) != 1 or not set(gap) <= {_ONE, _X, *pages}:
+            raise _UnsupportedError
+        rising = self._demand_monotone(gap, pages[0])
         return self._bisected(gap, rising), rising
 
     def _crossing(self, gap: _Form) -> tuple[Number, Number]:
@@ -335,6 +402,15 @@ def _is_zero(value: Number) -> bool:
 
 def _floor(value: Number) -> Number:
     return -ceil_div(-value, 1) if isinstance(value, Node) else math.floor(value)
+
+
+def _sorted(points: list[Number]) -> list[Number]:
+    """In rising order, whatever their values: a network of comparisons."""
+    found = list(points)
+    for last in range(len(found) - 1, 0, -1):
+        for i in range(last):
+            found[i], found[i + 1] = minimum(found[i], found[i + 1]), maximum(found[i], found[i + 1])
+    return found
 
 
 def _pages_up_to(last: Number, page: int) -> Number:

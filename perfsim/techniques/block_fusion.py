@@ -61,11 +61,13 @@ class BlockFusion(GraphRewrite):
     reference = "arXiv 2404.03617"
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        """Some block must fit on chip and gain."""
+        """There must be a block that fits on chip; whether fusing it gains depends on the stack, and is a remark."""
+        if context.stack.tiles:
+            return f"the stack {context.stack.key} cuts every layer into tiles itself; use one that relies on caches"
         if not self.scratchpad and scratchpad_of(context.system.device) is None:
             return f"no source gives the scratchpad of {context.system.device.key}; state scratchpad=<bytes>"
         found = [self._fused(phase.graph, context) for phase in plan.phases]
-        if any(fused.kernels or fused.graph.kernels for fused in found):
+        if any(fused.fitting or fused.graph.kernels for fused in found):
             return None
         reasons = list(dict.fromkeys(reason for fused in found for reason in fused.reasons))
         return _several(reasons) if reasons else "it has no chain of convolutions that one kernel could run"
@@ -73,7 +75,8 @@ class BlockFusion(GraphRewrite):
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         fused = self._fused(graph, context)
         remarks = (f"block-fusion: {_several(fused.reasons)}",) if fused.reasons else ()
-        return replace(fused.graph, remarks=(*fused.graph.remarks, *remarks)) if fused.kernels else graph
+        known = set(fused.graph.remarks)
+        return replace(fused.graph, remarks=(*fused.graph.remarks, *(r for r in remarks if r not in known)))
 
     def _fused(self, graph: OperatorGraph, context: Context) -> Fused:
         if any(is_array(n) for tensor in graph.tensors.values() for n in tensor.shape):
@@ -81,7 +84,7 @@ class BlockFusion(GraphRewrite):
         device = context.system.device
         known = scratchpad_of(device)
         capacity, count, where = known if known is not None else (0, 1, "")
-        size, label = (self.scratchpad, "stated") if self.scratchpad else (capacity, f"{device.key} {where}")
+        size, label = (self.scratchpad, "stated scratchpad") if self.scratchpad else (capacity, f"{device.key} {where}")
         limits = Limits(size, count, STRATEGIES[self.strategy], self.rows, self.columns, self.channels)
         return fused_graph(graph, context.system, context.stack, Settings(limits, label, self.blocks))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 
 from perfsim.catalog.files import data_root
@@ -23,6 +23,7 @@ from perfsim.validation.helm import (
 )
 from perfsim.validation.refit import Problem
 from perfsim.validation.rows import Row, predict_row, read_rows
+from perfsim.validation.vision import PARAMETERS, vision_problem
 
 __all__ = ["REFITS", "gemm_problem", "megatron_problem", "vllm_problem"]
 
@@ -118,6 +119,9 @@ def _planned_row(row: Row) -> Prediction:
 
 
 REFITS: Mapping[str, Callable[[str, str], Problem]] = MappingProxyType(
-    {"gemm": gemm_problem, "megatron": megatron_problem, "vllm": vllm_problem}
+    {
+        "gemm": gemm_problem, "megatron": megatron_problem, "vllm": vllm_problem,
+        **{f"vision-{name}": partial(vision_problem, name) for name in dict.fromkeys(name for name, _ in PARAMETERS)},
+    }
 )
 """Name → the problem for a device and a number format. Another calibration is one more entry."""

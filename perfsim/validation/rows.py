@@ -12,7 +12,7 @@ from perfsim.prediction.predict import predict
 from perfsim.prediction.prediction import Prediction
 from perfsim.techniques.base import Technique
 from perfsim.techniques.parallel import Parallel
-from perfsim.workloads import Decode, Inference, Job, Prefill
+from perfsim.workloads import Decode, Inference, Job, Prefill, SinglePass
 
 __all__ = ["COLUMNS", "METRICS", "Row", "predict_row", "read_rows"]
 
@@ -28,6 +28,7 @@ COLUMNS = (
     "prompt_tokens",
     "output_tokens",
     "context_length",
+    "image_size",
     "tensor_parallel",
     "pipeline_parallel",
     "data_parallel",
@@ -130,7 +131,9 @@ def _whole(cells: dict[str, str], name: str, where: str) -> int | None:
 
 
 def _job(cells: dict[str, str], where: str) -> Job:
-    kinds: dict[str, type[Job]] = {"inference": Inference, "prefill": Prefill, "decode": Decode}
+    kinds: dict[str, type[Job]] = {
+        "inference": Inference, "prefill": Prefill, "decode": Decode, "single-pass": SinglePass,
+    }  # fmt: skip
     task = cells["task"]
     if task not in kinds:
         raise InputError(f'{where}: task "{task}", expected one of {", ".join(kinds)}')
@@ -138,6 +141,7 @@ def _job(cells: dict[str, str], where: str) -> Job:
         "inference": ("batch", "prompt_tokens", "output_tokens"),
         "prefill": ("batch", "prompt_tokens"),
         "decode": ("batch", "context_length"),
+        "single-pass": ("batch", "image_size"),
     }[task]
     values = {name: _whole(cells, name, where) for name in names}
     try:

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from perfsim.catalog.files import data_root
 from perfsim.errors import InputError, PerfsimError, UnknownNameError
 from perfsim.validation.report import Pair, Report
-from perfsim.validation.rows import predict_row, read_rows
+from perfsim.validation.rows import Row, predict_row, read_rows
 
-__all__ = ["SUITES", "file_suite", "power_suite", "run_suite", "vllm_suite"]
+__all__ = ["SUITES", "file_suite", "power_suite", "run_suite", "timm_suite", "vision_suite", "vllm_suite"]
 
 
 def file_suite(path: Path, name: str | None = None) -> Report:
@@ -24,7 +24,7 @@ def file_suite(path: Path, name: str | None = None) -> Report:
     """
     pairs, skipped = [], []
     for row in read_rows(path):
-        what = f"{row.job.task} {row.metric}, batch {row.job.batch}, {row.count} device(s)"
+        what = _what(row)
         try:
             prediction = predict_row(row)
         except PerfsimError as error:
@@ -36,6 +36,23 @@ def file_suite(path: Path, name: str | None = None) -> Report:
             continue
         pairs.append(Pair(row.device, row.model, what, float(value), row.value, row.fitted))
     return Report(name or path.stem, tuple(pairs), tuple(skipped))
+
+
+def _what(row: Row) -> str:
+    """A row in words."""
+    size = getattr(row.job, "image_size", None)
+    pixels = "" if size is None else f", {size} pixels"
+    return f"{row.job.task} {row.metric}, batch {row.job.batch}{pixels}, {row.count} device(s), {row.stack}"
+
+
+def timm_suite(path: Path | None = None) -> Report:
+    """Throughput of vision networks in PyTorch on an RTX 3090."""
+    return file_suite(path or data_root() / "measurements" / "timm.csv", "timm")
+
+
+def vision_suite(path: Path | None = None) -> Report:
+    """Vision networks in PyTorch and TensorRT on V100, A100 and H100."""
+    return file_suite(path or data_root() / "measurements" / "vision.csv", "vision")
 
 
 def vllm_suite(path: Path | None = None) -> Report:
@@ -79,6 +96,8 @@ SUITES: Mapping[str, tuple[str, Callable[[Path | None], Report]]] = MappingProxy
         "helm-token": ("times per output token of the same profiles", _helm_token),
         "gemm": ("matrix multiplication kernels on A100, H100 and H200", _gemm),
         "vllm-power": ("mean power of vLLM servers on H100", power_suite),
+        "timm": ("throughput of vision networks in PyTorch on an RTX 3090", timm_suite),
+        "vision": ("vision networks in PyTorch and TensorRT on V100, A100 and H100", vision_suite),
         "vllm": ("inter-token latencies and requests of vLLM on A100 and H100", vllm_suite),
     }
 )

@@ -9,13 +9,16 @@ from typing import Any
 
 from perfsim.architectures import Model
 from perfsim.errors import InputError, UnknownNameError
+from perfsim.workloads.diffusion import Diffusion
 from perfsim.workloads.inference import Decode, Inference, Prefill
 from perfsim.workloads.job import Job
 from perfsim.workloads.single_pass import SinglePass
 
 __all__ = ["JOBS", "job_of"]
 
-JOBS: Mapping[str, type[Job]] = MappingProxyType({kind.task: kind for kind in (Inference, Prefill, Decode, SinglePass)})
+JOBS: Mapping[str, type[Job]] = MappingProxyType(
+    {kind.task: kind for kind in (Inference, Prefill, Decode, SinglePass, Diffusion)}
+)
 """Jobs by the name of their task."""
 
 

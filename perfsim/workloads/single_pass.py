@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from perfsim.architectures import EncoderModel, ImageStep, Model, VisionModel, expect
+from perfsim.architectures import EncoderModel, ForwardModel, ImageStep, Model, expect
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.quantities.dtypes import dtype as find_dtype
 from perfsim.quantities.numbers import Number, is_array, is_symbolic
+from perfsim.workloads.frameworks import as_run
 from perfsim.workloads.job import Job, check_whole
 from perfsim.workloads.plan import Phase, Plan
 
 __all__ = ["SinglePass"]
 
 
-def _vision_model(model: Model, job: Job) -> VisionModel:
-    return expect(VisionModel, model, type(job).__name__, "Prefill")  # type: ignore[type-abstract]
+def _vision_model(model: Model, job: Job) -> ForwardModel:
+    return expect(ForwardModel, model, type(job).__name__, "Prefill")  # type: ignore[type-abstract]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +27,13 @@ class SinglePass(Job):
 
     image_size: pixels per side, the model's own if None; sequence: tokens per text, the most that the model can see if
     None; fold_batch_norm: whether batch norms are folded into the convolutions in
-    front of them, as inference compilers do, or stay operators, as in a framework that runs the model as trained.
+    front of them, as inference compilers do, or stay operators, as in a framework that runs the model as trained; None:
+    as the stack does it.
     """
 
     image_size: Number | None = None
     sequence: Number | None = None
-    fold_batch_norm: bool = True
+    fold_batch_norm: bool | None = None
 
     task: ClassVar[str] = "single-pass"
 
@@ -59,7 +61,7 @@ class SinglePass(Job):
             return settled if settled.sequence is not None else replace(settled, sequence=model.context_limit or 512)
         if settled.sequence is not None:
             raise InputError(f"sequence={settled.sequence}: {model.name} is a {model.family}; leave it out")
-        if settled.image_size is None and isinstance(model, VisionModel):
+        if settled.image_size is None and isinstance(model, ForwardModel):
             return replace(settled, image_size=model.image_size)
         return settled
 
@@ -67,7 +69,7 @@ class SinglePass(Job):
     def tokens_out(self) -> Number:
         return self.batch
 
-    def _size(self, model: VisionModel) -> Number:
+    def _size(self, model: ForwardModel) -> Number:
         size = model.image_size if self.image_size is None else self.image_size
         if model.fixed_size and size != model.image_size:
             raise InputError(
@@ -78,15 +80,16 @@ class SinglePass(Job):
     def plan(self, model: Model, stack: Stack) -> Plan:
         """One phase, ``forward``."""
         if isinstance(model, EncoderModel):
-            step = self.step(stack, tokens=self.sequence, context=self.sequence)
-            return Plan(self, (Phase("forward", model.graph(step), 1, self.batch * self.sequence, self.batch, True),))
+            text = model.graph(self.step(stack, tokens=self.sequence, context=self.sequence))
+            return Plan(self, (Phase("forward", text, 1, self.batch * self.sequence, self.batch, True),))
         network = _vision_model(model, self)
         if self.dtype is None:
             raise InputError("the number format of the job is not settled; call resolved() first, or state dtype")
         size, chosen = self._size(network), find_dtype(self.dtype)
-        step = ImageStep(self.batch, size, chosen, chosen, stack.attention, self.fold_batch_norm)
+        fold = not stack.keeps_batch_norm if self.fold_batch_norm is None else self.fold_batch_norm
+        step = ImageStep(self.batch, size, chosen, chosen, stack.attention, fold)
         try:
-            graph = network.graph(step)
+            graph = as_run(network.graph(step), stack)
         except InputError as error:
             raise InputError(f"image_size={size} for {network.name}: {error}") from None
         return Plan(self, (Phase("forward", graph, 1, self.batch, self.batch, True),))

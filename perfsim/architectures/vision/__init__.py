@@ -3,17 +3,26 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from perfsim.architectures.vision.affnet import AffNet
 from perfsim.architectures.vision.cascade import CascadeVit
+from perfsim.architectures.vision.convfirst import ConvFirst
 from perfsim.architectures.vision.convnext import ConvNext
 from perfsim.architectures.vision.counts import Counts, counts_of
+from perfsim.architectures.vision.denoiser import Denoiser
 from perfsim.architectures.vision.densenet import DenseNet
 from perfsim.architectures.vision.detr import Detr
+from perfsim.architectures.vision.dit import Dit, PixArt
+from perfsim.architectures.vision.drone import DroneNet
+from perfsim.architectures.vision.efficientmod import EfficientMod
+from perfsim.architectures.vision.efficientvim import EfficientViM
 from perfsim.architectures.vision.efficientvit import EfficientVit, EfficientVitLarge
 from perfsim.architectures.vision.fastvit import FastViT
 from perfsim.architectures.vision.ghostnet import GhostNet
 from perfsim.architectures.vision.halonet import HaloNet
 from perfsim.architectures.vision.inception import InceptionV3
+from perfsim.architectures.vision.kl_decoder import KlDecoder
 from perfsim.architectures.vision.mixnet import MixNet
+from perfsim.architectures.vision.mmdit import Mmdit
 from perfsim.architectures.vision.mobile import MobileNet
 from perfsim.architectures.vision.mobileone import MobileOne
 from perfsim.architectures.vision.model import VisionModel
@@ -23,21 +32,31 @@ from perfsim.architectures.vision.regnet import RegNet
 from perfsim.architectures.vision.resnet import ResNet
 from perfsim.architectures.vision.scaling import Multipliers, activation_growth, compound_scaling
 from perfsim.architectures.vision.shufflenet import ShuffleNet, ShuffleNetV2
+from perfsim.architectures.vision.shvit import SHViT
+from perfsim.architectures.vision.simplenet import SimpleNet
 from perfsim.architectures.vision.squeezenet import SqueezeNet
 from perfsim.architectures.vision.swin import Swin
 from perfsim.architectures.vision.unet import Unet
 from perfsim.architectures.vision.vgg import AlexNet, Vgg
 from perfsim.architectures.vision.video import SlowFast, VideoResNet
 from perfsim.architectures.vision.vit import VisionTransformer
+from perfsim.architectures.vision.vmamba import VMamba
 
 __all__ = [
     "VISION_FAMILIES",
+    "AffNet",
     "AlexNet",
     "CascadeVit",
+    "ConvFirst",
     "ConvNext",
     "Counts",
+    "Denoiser",
     "DenseNet",
     "Detr",
+    "Dit",
+    "DroneNet",
+    "EfficientMod",
+    "EfficientViM",
     "EfficientVit",
     "EfficientVitLarge",
     "FastViT",
@@ -45,20 +64,26 @@ __all__ = [
     "HaloNet",
     "ImageStep",
     "InceptionV3",
+    "KlDecoder",
     "MixNet",
+    "Mmdit",
     "MobileNet",
     "MobileOne",
     "Multipliers",
     "Net",
     "NextVit",
+    "PixArt",
     "RegNet",
     "ResNet",
+    "SHViT",
     "ShuffleNet",
     "ShuffleNetV2",
+    "SimpleNet",
     "SlowFast",
     "SqueezeNet",
     "Swin",
     "Unet",
+    "VMamba",
     "Vgg",
     "VideoResNet",
     "VisionModel",
@@ -70,31 +95,43 @@ __all__ = [
 
 VISION_FAMILIES: Mapping[str, type[VisionModel]] = MappingProxyType(
     {
+        "affnet": AffNet,
         "alexnet": AlexNet,
         "cascade-vit": CascadeVit,
+        "convfirst": ConvFirst,
         "convnext": ConvNext,
         "densenet": DenseNet,
         "detr": Detr,
+        "dit": Dit,
+        "drone": DroneNet,
+        "efficientmod": EfficientMod,
+        "efficientvim": EfficientViM,
         "efficientvit": EfficientVit,
         "efficientvit-large": EfficientVitLarge,
-        "halonet": HaloNet,
-        "inception-v3": InceptionV3,
-        "mixnet": MixNet,
-        "mobilenet": MobileNet,
-        "nextvit": NextVit,
-        "regnet": RegNet,
-        "resnet": ResNet,
-        "slowfast": SlowFast,
         "fastvit": FastViT,
         "ghostnet": GhostNet,
+        "halonet": HaloNet,
+        "inception-v3": InceptionV3,
+        "kl-decoder": KlDecoder,
+        "mixnet": MixNet,
+        "mmdit": Mmdit,
+        "mobilenet": MobileNet,
         "mobileone": MobileOne,
+        "nextvit": NextVit,
+        "pixart": PixArt,
+        "regnet": RegNet,
+        "resnet": ResNet,
         "shufflenet": ShuffleNet,
         "shufflenet-v2": ShuffleNetV2,
+        "shvit": SHViT,
+        "simplenet": SimpleNet,
+        "slowfast": SlowFast,
         "squeezenet": SqueezeNet,
         "swin": Swin,
         "unet": Unet,
         "vgg": Vgg,
         "video-resnet": VideoResNet,
+        "vmamba": VMamba,
         "vit": VisionTransformer,
     }
 )

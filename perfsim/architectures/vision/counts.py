@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfsim.graph import Operator, OperatorGraph, Unit
-from perfsim.ops import BatchNorm, FusedAttention, Norm
+from perfsim.ops import BatchNorm, FusedAttention, GroupNorm, Norm, SelectiveScan
 
 __all__ = ["Counts", "counts_of"]
 
@@ -13,13 +13,17 @@ BATCH_NORM, LAYER_NORM = 2, 5
 """Operations per element that the tables of timm add to the multiply-accumulates: they print the totals of fvcore
 (flop counters of batch_norm in evaluation mode, and layer_norm), which count one per multiply-accumulate."""
 
+SCAN_STATE, SCAN_CHANNEL = 9, 1
+"""Operations per entry of the state and per channel that tables of state-space networks add for a selective scan
+(MzeroMiko/VMamba@005b498e6c59, README: the count that the authors of Mamba give in state-spaces/mamba, issue 110)."""
+
 
 @dataclass(frozen=True)
 class Counts:
     """Sizes for one image [1].
 
     products: multiply-accumulates of convolutions, projections and attention; macs: the same plus what timm's tables
-    count for norms; activations: elements that convolutions, projections and attention write; parameters: stored.
+    count for norms and scans; activations: elements that convolutions, projections and attention write; parameters: stored.
 
     References
     ----------
@@ -41,9 +45,12 @@ def counts_of(graph: OperatorGraph) -> Counts:
         if op.unit is Unit.TENSOR:
             products += op.work(graph.tensors).flops // 2 * count
             activations += _written(op, graph) * count
-        elif isinstance(op, BatchNorm | Norm):
+        elif isinstance(op, BatchNorm | GroupNorm | Norm):
             per_element = BATCH_NORM if isinstance(op, BatchNorm) else LAYER_NORM
             norms += per_element * graph.tensors[op.outputs[0]].elements * count
+        elif isinstance(op, SelectiveScan):
+            per_channel = SCAN_STATE * op.state_size(graph.tensors) + SCAN_CHANNEL
+            norms += per_channel * graph.tensors[op.outputs[0]].elements * count
     return Counts(products, products + norms, activations, int(graph.parameters))
 
 

@@ -11,7 +11,7 @@ from perfsim.architectures.vision.net import Net
 from perfsim.architectures.vision.rounding import round_channels
 from perfsim.errors import ConfigError
 
-__all__ = ["MixBlock", "MixNet"]
+__all__ = ["MixBlock", "MixNet", "shares"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, TypeVar
 
-from perfsim.architectures.model import Model
+from perfsim.architectures.forward import ForwardModel
 from perfsim.architectures.vision.counts import Counts, counts_of
 from perfsim.architectures.vision.net import ImageStep, Net
 from perfsim.architectures.vision.scaling import Multipliers, check_multipliers, scaled_fields, scaled_number
@@ -21,7 +21,7 @@ V = TypeVar("V", bound="VisionModel")
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisionModel(Model):
+class VisionModel(ForwardModel):
     """An image classifier. A family adds its fields and says in :meth:`layers` how they become operators.
 
     name: for people and results; image_size: pixels per side unless a job states another; channels: of the image;

@@ -8,7 +8,14 @@ from typing import Any
 from perfsim.errors import InputError
 from perfsim.quantities.numbers import Number, power
 
-__all__ = ["Multipliers", "activation_growth", "compound_scaling", "scaled_fields", "scaled_number"]
+__all__ = [
+    "Multipliers",
+    "activation_growth",
+    "check_multipliers",
+    "compound_scaling",
+    "scaled_fields",
+    "scaled_number",
+]
 
 _LEAST, _MOST = 0.01, 100.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from perfsim.graph import Operator, OperatorGraph, Role
 from perfsim.ops import BatchNorm, Conv, Elementwise, GlobalPool, Norm, ResponseNorm, TransposedConv
@@ -175,14 +176,15 @@ def _stage(op: Operator, graph: OperatorGraph, tip: str) -> Stage | None:
     source = tip or op.inputs[0]
     stored = tuple(n for n in op.inputs if tensors[n].role in (Role.WEIGHT, Role.STATE))
     others = tuple(n for n in op.inputs if n != source and n not in stored)
-    if isinstance(op, Conv) and not isinstance(op, TransposedConv) and not others and source == op.inputs[0]:
+    first = source == op.inputs[0]
+    if isinstance(op, Conv) and not isinstance(op, TransposedConv) and first:
         groups, _, inputs, *kernel = (int(n) for n in tensors[op.inputs[1]].shape)
         return Stage(
             op, source, op.outputs[0], tuple(kernel), op.stride, op.padding, op.dilation, groups == 1, False,
-            1 if groups == 1 else inputs, (), stored,
+            1 if groups == 1 else inputs, (), op.inputs[1:],
         )  # fmt: skip
-    if isinstance(op, BatchNorm | Norm) and not others:
-        return Stage(op, source, op.outputs[0], whole=isinstance(op, Norm), weights=stored)
+    if isinstance(op, BatchNorm | Norm) and first:
+        return Stage(op, source, op.outputs[0], whole=isinstance(op, Norm), weights=op.inputs[1:])
     if isinstance(op, Elementwise):
         return Stage(op, source, op.outputs[0], sides=others, weights=stored)
     return None
@@ -192,7 +194,7 @@ def joined(chains: tuple[Chain, ...], graph: OperatorGraph) -> Chain | None:
     """One chain of several that follow each other; None if something else needs a map between them."""
     stages = tuple(stage for chain in chains for stage in chain.stages)
     inside = {stage.operator.name for stage in stages}
-    for before, after in zip(chains, chains[1:], strict=False):
+    for before, after in pairwise(chains):
         needed = graph.consumers(before.result)
         if before.result != after.source or any(op.name not in inside for op in needed):
             return None

@@ -102,7 +102,7 @@ def _moments(shapes: Shapes, tile: Tile, channels: int) -> Iterator[Number]:
 
 
 def _windows(count: int, sliced: frozenset[int]) -> Iterator[tuple[int, int]]:
-    """First and last of the segments that are on chip together: a whole one, the next whole one, and what is between."""
+    """First and last of the segments that are on chip together: a whole one, what is sliced, and the next whole one."""
     at = 0
     if 0 in sliced:
         yield 0, 1
@@ -130,9 +130,10 @@ def _waiting(shapes: Shapes, tile: Tile, first: int, last: int) -> int:
     """Elements of maps from earlier segments that a later addition still needs."""
     elements = 0
     for index, stage in shapes.chain.kept:
-        if shapes.segment_of(index) < first <= shapes.segment_of(stage):
-            elements += tile.areas[stage] * shapes.channels[index]
-        elif first <= shapes.segment_of(index) <= last and index not in tile.ringed and _overwritten(shapes, index):
+        made = shapes.segment_of(index)
+        before = made < first <= shapes.segment_of(stage)
+        lost = first <= made <= last and _overwritten(shapes, index)
+        if index not in tile.ringed and (before or lost):
             elements += tile.areas[stage] * shapes.channels[index]
     return elements
 

@@ -22,8 +22,8 @@ class Price:
     """What a chain costs whatever its tiles.
 
     matrix, vector: time of each stage's arithmetic [s]; chain: of sums that wait for each other [s]; once: bytes that
-    cross the border at least [byte], main: those of them that main memory serves; source_moves, weights_move: whether those are in main memory; concurrent:
-    whether matrix and vector work run side by side.
+    cross the border at least [byte]; main: those of them that main memory serves [byte]; source_moves, weights_move:
+    whether those are in main memory; concurrent: whether matrix and vector work run side by side.
     """
 
     matrix: tuple[float, ...]

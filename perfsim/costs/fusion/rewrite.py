@@ -37,10 +37,14 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Fused:
-    """A graph with fused blocks; kernels: how many; reasons: why others are not, as sentences."""
+    """A graph with fused blocks.
+
+    kernels: how many; fitting: how many would fit on chip, faster or not; reasons: why some are not fused, as sentences.
+    """
 
     graph: OperatorGraph
     kernels: int
+    fitting: int
     reasons: tuple[str, ...]
 
 
@@ -59,7 +63,7 @@ def fused_graph(graph: OperatorGraph, system: System, stack: Stack, settings: Se
         if any(is_symbolic(n) or is_array(n) for n in tensor.shape):
             raise TypeError(f"tiles are planned for numbers, and {tensor.name} has the shape {tensor.shape}")
     plain = _priced(graph, system, stack)
-    best, best_runtime = Fused(graph, 0, ()), float(plain.runtime)
+    best, best_runtime = Fused(graph, 0, 0, ()), float(plain.runtime)
     base, chains = graph, blocks_of(graph)
     for depth in range(1, settings.blocks + 1):
         if depth == 2:
@@ -68,7 +72,7 @@ def fused_graph(graph: OperatorGraph, system: System, stack: Stack, settings: Se
         found = _settled(base, chains[0], system, stack, settings, depth)
         runtime = float(_priced(found.graph, system, stack).runtime)
         if depth == 1 or runtime < best_runtime:
-            best, best_runtime = (found, runtime) if found.kernels else (replace(best, reasons=found.reasons), runtime)
+            best, best_runtime = found, runtime
     return replace(best, reasons=(*_cut_reasons(chains[1]), *best.reasons))
 
 
@@ -82,6 +86,7 @@ def _settled(
     """The graph with all pieces fused that fit, less those that make it slower."""
     plain = _priced(graph, system, stack)
     planner = Planner(place_on_chip(graph) if stack.on_chip else graph, system, stack, settings.limits)
+    fitting = sum(planner.search(chain).plan is not None for chain in chains)
     several = [chain for chain in chains if len(_touching(plain, chain.operators)[1]) > 1]
     pieces = partitioned(several, planner, lambda chain: _touching(plain, chain.operators)[0], depth)
     reasons = [_too_large(chain, found, settings) for chain, found in pieces if found.plan is None]
@@ -91,11 +96,11 @@ def _settled(
         cost = _priced(fused, system, stack)
         slower = {chain.name: pair for chain in left if (pair := _slower(chain, plain, cost)) is not None}
         if not slower and float(cost.runtime) <= float(plain.runtime) * (1 + SLACK):
-            return Fused(fused, len(left), tuple(reasons))
+            return Fused(fused, len(left), fitting, tuple(reasons))
         slower = slower or {left[-1].name: (float(cost.runtime), float(plain.runtime))}
         reasons += [_too_slow(chain, *slower[chain.name]) for chain in left if chain.name in slower]
         left = [chain for chain in left if chain.name not in slower]
-    return Fused(graph, 0, tuple(reasons))
+    return Fused(graph, 0, fitting, tuple(reasons))
 
 
 def _planned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["Window", "Cuts", "ring", "tile_sizes", "tiled"]
+__all__ = ["Cuts", "Window", "ring", "tile_sizes", "tiled"]
 
 Window = tuple[int, int, int]
 """Extent of a stage's window, its step, and the padding in front of the map."""
@@ -52,7 +52,7 @@ def tiled(windows: tuple[Window, ...], sizes: tuple[int, ...], tile: int) -> Cut
 
 @lru_cache(maxsize=1 << 14)
 def ring(windows: tuple[Window, ...], sizes: tuple[int, ...], tile: int) -> Cuts:
-    """One tile of the whole axis, worked off ``tile`` positions at a time; the last positions of every map stay on chip.
+    """One tile of the whole axis, worked off ``tile`` positions at a time; the last ones of every map stay on chip.
 
     Nothing is read or computed twice. On chip is, of every map, the window that makes the next new positions.
     """

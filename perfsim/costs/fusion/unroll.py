@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.quantities.numbers import Number
 
 __all__ = ["unrolled"]
 
@@ -63,12 +64,10 @@ def _written_out(graph: OperatorGraph, region: str, count: int, before: str, aft
         for op in graph.operators
         if op.region != region
     ]
-    regions = {}
+    regions: dict[str, Number] = {}
     for name, times in graph.regions.items():
         regions |= {f"{name}#{i}": 1 for i in range(1, count + 1)} if name == region else {name: times}
-    return replace(
-        graph, operators=(*others[:start], *copies, *others[start:]), tensors=tensors, regions=regions
-    )
+    return replace(graph, operators=(*others[:start], *copies, *others[start:]), tensors=tensors, regions=regions)
 
 
 def _renamed(name: str, region: str, index: int) -> str:

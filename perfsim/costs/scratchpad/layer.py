@@ -14,6 +14,9 @@ from perfsim.ops import Conv, DepthwiseConv, Linear, Pool
 
 __all__ = ["Layer", "layer_of"]
 
+FEW = 4
+"""Input channels up to which a dense convolution is a first layer: they fill no SIMD register of int8 numbers twice."""
+
 Box = tuple[int, int, int]
 """Channels, rows, columns of a feature map."""
 
@@ -22,7 +25,7 @@ Box = tuple[int, int, int]
 class Layer:
     """One image through one kernel.
 
-    kind: ``pointwise``, ``conv``, ``depthwise``, ``linear``, ``pool`` or ``elementwise``; batch: images [1]; source,
+    kind: ``pointwise``, ``first``, ``conv``, ``depthwise``, ``linear``, ``pool`` or ``elementwise``; batch: images [1]; source,
     target: channels, rows and columns of the features read and written; kernel, stride: rows and columns of the
     window; macs: of one image [1]; element: bytes of one number [byte]; weights: bytes of all weights [byte];
     operands: further feature maps of the target's size that are read, e.g. the other side of an addition [1].
@@ -116,8 +119,9 @@ def _conv(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
     window, stride = (taps[0], taps[-1]), (int(op.stride[0]), int(op.stride[-1]))
     if isinstance(op, DepthwiseConv):
         return "depthwise", (channels, rows, columns), window, stride
-    kind = "pointwise" if window == (1, 1) else "conv"
-    return kind, (channels // groups, rows, columns), window, stride
+    if window == (1, 1):
+        return "pointwise", (channels // groups, rows, columns), window, stride
+    return "first" if channels // groups <= FEW else "conv", (channels // groups, rows, columns), window, stride
 
 
 def _linear(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:

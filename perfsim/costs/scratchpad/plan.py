@@ -126,8 +126,7 @@ def plan_network(
         misfits.append(
             Misfit(names[worst], "weights (largest of all)", "main memory", all_weights + spilled, machine.capacity)
         )
-    times = [0.0 if (cut := cuts[layer]) is None else cut.total / machine.clock for layer in layers]
-    streams = streaming(layers, room, times, order, machine, resident)
+    streams = streaming(layers, room, [cuts[layer] for layer in layers], order, machine, resident)
     misfits += [] if resident else first_pieces(names, layers, room, machine)
     plans = tuple(
         LayerPlan(names[i], layer, cuts[layer], room[i], streams[i], machine.clock, machine.rates[layer.kind].activity)

@@ -13,7 +13,7 @@ from perfsim.quantities.numbers import Number
 
 __all__ = ["KINDS", "KernelRate", "Machine", "kernel_cycles", "machine_of"]
 
-KINDS = ("pointwise", "conv", "depthwise", "linear", "pool", "elementwise")
+KINDS = ("pointwise", "first", "conv", "depthwise", "linear", "pool", "elementwise")
 """Kinds of layer that a library has kernels of its own for."""
 
 
@@ -22,7 +22,7 @@ class KernelRate:
     """Cost of one kind of layer on one core.
 
     rate: multiply-accumulates per cycle in the inner loop [1]; per_output: cycles per output, to start and requantise
-    its sum [1]; per_input: cycles per number that is gathered into a working buffer [1]; cores: that take part [1];
+    its sum [1]; per_input: cycles per run of neighbouring numbers that is gathered into a working buffer [1]; cores: that take part [1];
     activity: share of the cores' full power that the kernel draws [1].
     """
 
@@ -63,7 +63,7 @@ def kernel_cycles(
 ) -> Number:  # fmt: skip
     """Cycles of a layer on ``cores`` cores that share it evenly [cycle].
 
-    macs, outputs, gathered: multiply-accumulates, outputs, and numbers copied into working buffers [1]; rate [1/cycle];
+    macs, outputs, gathered: multiply-accumulates, outputs, and runs copied into working buffers [1]; rate [1/cycle];
     per_output, per_input [cycle]: all of one core.
 
     References

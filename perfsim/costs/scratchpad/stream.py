@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perfsim.costs.scratchpad.layer import Layer
 from perfsim.costs.scratchpad.rates import Machine
 from perfsim.costs.scratchpad.room import Misfit, Room
+from perfsim.costs.scratchpad.tiles import Tiling
 
-__all__ = ["Streaming", "first_pieces", "streamed_runtime", "streaming", "transfer_runtime"]
+__all__ = ["Streaming", "first_pieces", "overlapped_runtime", "streaming", "transfer_runtime"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,11 @@ def transfer_runtime(*, nbytes: float, pieces: int, bandwidth: float, setup: flo
     return nbytes / bandwidth + pieces * setup
 
 
-def streamed_runtime(*, load: float, compute: float, pieces: int, overlap: bool) -> float:
-    """Time of a layer whose weights come in pieces [s]: one after the other, or the next behind the present one.
+def overlapped_runtime(*, load: float, compute: float, pieces: int) -> float:
+    """Time of a layer whose weights come in pieces, each behind the arithmetic of the one before [s].
 
     load, compute: of all pieces together [s].
     """
-    if not overlap:
-        return load + compute
     return load / pieces + (pieces - 1) / pieces * max(load, compute) + compute / pieces
 
 
@@ -66,30 +66,40 @@ def first_pieces(
 
 
 def streaming(
-    layers: Sequence[Layer], room: Sequence[Room], times: Sequence[float], order: Sequence[int], machine: Machine,
-    resident: bool,
+    layers: Sequence[Layer], room: Sequence[Room], cuts: Sequence[Tiling | None], order: Sequence[int],
+    machine: Machine, resident: bool,
 ) -> list[Streaming]:  # fmt: skip
     """What every layer takes from main memory, mean over its executions, frame after frame.
 
-    times: of the layers once their data is on the chip [s]; order: indices of the layers as they run.
+    cuts: tilings of the layers; order: indices of the layers as they run.
     """
     seen: list[list[Streaming]] = [[] for _ in layers]
     before, free_bus = order[-1], 0.0
     for index in order:
-        found = _execution(layers, room, times[index], index, before, free_bus, machine, resident)
+        cut = cuts[index]
+        time = 0.0 if cut is None else cut.total / machine.clock
+        tiles = 1 if cut is None else math.ceil(layers[index].target[0] / cut.channels)
+        ahead = _Ahead(layers[before].weights, machine.l2 - room[before].live, free_bus)
+        found = _execution(layers[index], room[index], time, tiles, ahead, machine, resident)
         seen[index].append(found)
-        hidden = times[index] + found.exposed - found.busy
-        free_bus = max(0.0, hidden if found.mode != "prefetched" else times[index])
-        before = index
+        hidden = time if found.mode == "prefetched" else time + found.exposed - found.busy
+        before, free_bus = index, max(0.0, hidden)
     return [_mean(executions) for executions in seen]
 
 
+@dataclass(frozen=True)
+class _Ahead:
+    """The layer before: its weights, room beside its features [byte], and how long its bus was free [s]."""
+
+    weights: float
+    room: float
+    free_bus: float
+
+
 def _execution(
-    layers: Sequence[Layer], room: Sequence[Room], time: float, index: int, before: int, free_bus: float,
-    machine: Machine, resident: bool,
-) -> Streaming:  # fmt: skip
-    """One execution behind layer ``before``, during which the bus was free for ``free_bus`` seconds."""
-    layer, here = layers[index], room[index]
+    layer: Layer, here: Room, time: float, tiles: int, ahead: _Ahead, machine: Machine, resident: bool
+) -> Streaming:
+    """One execution. tiles: in how many pieces the inner scratchpad takes the weights [1]."""
     rate = {"bandwidth": machine.stream, "setup": machine.stream_setup}
     spill = transfer_runtime(nbytes=here.traffic, pieces=2 * len(here.spilled), **rate)
     busy_chip = max(time, spill)
@@ -100,14 +110,15 @@ def _execution(
     load = transfer_runtime(nbytes=layer.weights, pieces=pieces, **rate)
     traffic, busy = here.traffic + layer.weights, spill + load
     if pieces == 1:
-        kept = min(layers[before].weights, machine.l2 - room[before].live)
-        ahead = layer.weights + kept <= machine.l2 - room[before].live
-        if ahead:
-            return Streaming("prefetched", 1, traffic, busy, wait + max(0.0, load - free_bus))
+        if layer.weights + min(ahead.weights, ahead.room) <= ahead.room:
+            return Streaming("prefetched", 1, traffic, busy, wait + max(0.0, load - ahead.free_bus))
         return Streaming("loaded", 1, traffic, busy, wait + load)
-    overlap = layer.weights <= machine.stream_limit
-    whole = streamed_runtime(load=load, compute=busy_chip, pieces=pieces, overlap=overlap)
-    return Streaming("overlapped" if overlap else "serial", pieces, traffic, busy, wait + whole - busy_chip)
+    if layer.weights <= machine.stream_limit:
+        whole = overlapped_runtime(load=load, compute=busy_chip, pieces=pieces)
+        return Streaming("overlapped", pieces, traffic, busy, wait + whole - busy_chip)
+    pieces = max(pieces, tiles)
+    load = transfer_runtime(nbytes=layer.weights, pieces=pieces, **rate)
+    return Streaming("serial", pieces, traffic, spill + load, wait + load)
 
 
 def _mean(executions: Sequence[Streaming]) -> Streaming:

@@ -24,6 +24,9 @@ __all__ = ["Tiling", "best_tiling", "tiled_cycles"]
 BLOCK = 4
 """Output channels are cut in multiples of it, as the kernels compute four at a time."""
 
+GATHERED = ("first", "conv")
+"""Kinds whose windows are gathered into a row of the working buffer."""
+
 ACCUMULATOR = 4
 """Bytes of a partial sum, where the input channels are cut, too [byte]."""
 
@@ -179,7 +182,7 @@ def _loaded(source: float, weights: float, in_c: int, spatial: int, depth: int, 
 
 def _scratch(layer: Layer, rate: KernelRate, window: tuple[int, int], inner: int) -> float:
     """Working buffers of the kernels: two gathered positions per core, or one column of windows [byte]."""
-    if layer.kind == "conv":
+    if layer.kind in GATHERED:
         return 2 * rate.cores * inner * math.prod(layer.kernel) * layer.element
     if layer.kind == "depthwise":
         return rate.cores * layer.kernel[1] * window[0] * layer.element
@@ -193,8 +196,8 @@ def _compute(
     channels, rows, columns = tile
     shared = channels if layer.channelwise or layer.kind == "linear" else rows * columns
     even = shared / (rate.cores * math.ceil(shared / rate.cores))
-    if layer.kind == "conv":
-        gathered = number[0] * layer.positions * layer.sums
+    if layer.kind in GATHERED:
+        gathered = number[0] * layer.positions * layer.kernel[0]
     elif layer.channelwise:
         gathered = layer.target[0] * number[1] * number[2] * math.prod(window)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from perfsim.errors import InputError, UnknownNameError
+from perfsim.errors import ConfigError, UnknownNameError
 
 __all__ = ["Binding", "Inputs", "inputs_of"]
 
@@ -102,7 +102,7 @@ class Binding:
             self.known.setdefault(batch_axis, self.batch)
         elif not self._restated_batch() and self.batch != (fixed or 1):
             what = f"fixes its batch at {fixed}" if fixed else "has no open batch axis"
-            raise InputError(
+            raise ConfigError(
                 f"batch={self.batch}: {self.inputs.path} {what}; use batch={fixed or 1}, bind an axis, or export it "
                 f"with a dynamic batch axis"
             )
@@ -118,7 +118,7 @@ class Binding:
 
         Raises
         ------
-        InputError
+        ConfigError
             for an axis that nobody has bound.
         """
         return tuple(self._size(given, axis, dim) for axis, dim in enumerate(given.dims))
@@ -132,12 +132,12 @@ class Binding:
         if dim in self.known:
             return self.known[dim]
         if dim in self.inputs.image_names():
-            raise InputError(
+            raise ConfigError(
                 f"{self.inputs.path}: the image size is open (axis {dim} of input {given.name}); state image_size "
-                f"(--image-size 224), or bind it: --axis {dim}=224"
+                f"(--image-size 224), or bind it: --set model.axis.{dim}=224"
             )
-        raise InputError(
-            f"{self.inputs.path}: axis {dim} of input {given.name} is open; bind it with --axis {dim}=SIZE, in Python "
+        raise ConfigError(
+            f"{self.inputs.path}: axis {dim} of input {given.name} is open; bind it with --set model.axis.{dim}=SIZE, in Python "
             f'model.bind({{"{dim}": SIZE}})'
         )
 
@@ -161,7 +161,7 @@ def inputs_of(graph: Any, path: str) -> Inputs:
 
     Raises
     ------
-    InputError
+    ConfigError
         for inputs that are no tensors, lack a shape, or have a negative size.
     """
     stored = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
@@ -171,14 +171,14 @@ def inputs_of(graph: Any, path: str) -> Inputs:
 def _input(info: Any, path: str) -> Input:
     kind = info.type.WhichOneof("value")
     if kind != "tensor_type":
-        raise InputError(f"{path}: input {info.name} is a {(kind or 'value of no type').removesuffix('_type')}, expected a tensor")
+        raise ConfigError(f"{path}: input {info.name} is a {(kind or 'value of no type').removesuffix('_type')}, expected a tensor")
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
-        raise InputError(f"{path}: input {info.name} has no shape; export it with shapes, dynamic axes may have names")
+        raise ConfigError(f"{path}: input {info.name} has no shape; export it with shapes, dynamic axes may have names")
     dims: list[int | str] = []
     for axis, dim in enumerate(tensor.shape.dim):
         if dim.HasField("dim_value") and dim.dim_value < 0:
-            raise InputError(f"{path}: axis {axis} of input {info.name} has size {dim.dim_value}, expected at least 0")
+            raise ConfigError(f"{path}: axis {axis} of input {info.name} has size {dim.dim_value}, expected at least 0")
         named = dim.dim_param or f"{info.name}.{axis}"
         dims.append(dim.dim_value if dim.HasField("dim_value") else named)
     return Input(info.name, tensor.elem_type, tuple(dims))

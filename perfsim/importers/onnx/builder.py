@@ -33,7 +33,7 @@ class Builder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     regions: dict[str, int] = field(default_factory=dict)
     stored: dict[str, str] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
+    names: set[tuple[str, str]] = field(default_factory=set)
     maker: dict[str, int] = field(default_factory=dict)
 
     def fail(self, what: str) -> ConfigError:
@@ -57,12 +57,12 @@ class Builder:
             raise self.fail(f"tensor {name} of shape {list(shape)} has {elements:.3g} elements; expected at most {LARGEST:.0e}")
         return tuple(shape)
 
-    def unique(self, name: str) -> str:
-        """``name``, or with a number behind it if it is taken."""
+    def unique(self, name: str, kind: str = "tensor") -> str:
+        """``name``, or with a number behind it if another tensor, or operator, has it."""
         chosen, number = name, 2
-        while chosen in self.names:
+        while (kind, chosen) in self.names:
             chosen, number = f"{name}_{number}", number + 1
-        self.names.add(chosen)
+        self.names.add((kind, chosen))
         return chosen
 
     def given(self, value: Value) -> Value:
@@ -72,10 +72,10 @@ class Builder:
         self.tensors[value.root] = Tensor(value.root, value.shape, element_dtype(value.elem, self.step.dtype), role)
         return value
 
-    def root(self, value: Value, shape: tuple[int, ...], stored: bool = False) -> str:
+    def root(self, value: Value, shape: tuple[int, ...], role: Role | None = None) -> str:
         """Name of the tensor that holds the bytes of ``value``; a constant is registered on first use, as ``shape``.
 
-        stored: whether it is a weight whatever its type is, such as the 32-bit bias of a quantised layer.
+        role: what a constant is for, if its type does not say it, such as the 32-bit bias of a quantised layer.
         """
         if value.root:
             return value.root
@@ -87,10 +87,11 @@ class Builder:
         if same and known is not None and self.tensors[known].shape == shape:
             value.root = known
             return known
-        is_weight = stored or ((value.elem in FLOATS or value.elem in LOW - {6}) and value.elements > 1)
+        is_weight = (value.elem in FLOATS or value.elem in LOW - {6}) and value.elements > 1
+        role = role or (Role.WEIGHT if is_weight else Role.STATE)
         value.root = self.unique(value.name)
         self.tensors[value.root] = Tensor(
-            value.root, shape, element_dtype(value.elem, self.step.weight_dtype), Role.WEIGHT if is_weight else Role.STATE,
+            value.root, shape, element_dtype(value.elem, self.step.weight_dtype), role,
             view_of=known if same and known is not None else "",
         )  # fmt: skip
         self.stored.setdefault(key, value.root)
@@ -98,18 +99,18 @@ class Builder:
 
     def add(
         self, kind: type[Operator], name: str, operands: Sequence[tuple[Value, tuple[int, ...]]],
-        outputs: Sequence[tuple[str, DType]], region: str, fields: dict[str, Any], stored: bool,
+        outputs: Sequence[tuple[str, DType]], region: str, fields: dict[str, Any], role: Role | None,
     ) -> tuple[str, ...]:  # fmt: skip
         """Add an operator that reads each operand under a shape; return the names of its outputs."""
         inputs, views = [], dict[str, tuple[int, ...]]()
         for value, shape in operands:
-            root = self.root(value, shape, stored)
+            root = self.root(value, shape, role)
             inputs.append(root)
             if self.tensors[root].shape != shape:
                 views[root] = shape
         names = tuple(self.unique(output) for output, _ in outputs)
         chosen, more = (viewed(kind), {"views": views}) if views else (kind, {})
-        op = chosen(name=self.unique(name), inputs=tuple(inputs), outputs=names, region=region, **fields, **more)
+        op = chosen(name=self.unique(name, "operator"), inputs=tuple(inputs), outputs=names, region=region, **fields, **more)
         for output, (_, dtype), shape in zip(names, outputs, op.output_shapes(self.tensors), strict=True):
             home = "" if getattr(op, "written", None) is not None else region
             self.tensors[output] = Tensor(output, shape, dtype, Role.ACTIVATION, home)
@@ -138,4 +139,7 @@ class Builder:
         """
         if not self.operators:
             raise self.fail("computes nothing: its outputs are constants or views of its inputs")
+        given = any(t.elements for t in self.tensors.values() if t.role is not Role.ACTIVATION)
+        if not given and not any(op.work(self.tensors).flops for op in self.operators):
+            raise self.fail("computes nothing and moves nothing: all its inputs are empty")
         return OperatorGraph(tuple(self.operators), dict(self.tensors), dict(self.regions))

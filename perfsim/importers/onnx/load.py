@@ -55,7 +55,38 @@ def load(path: Path) -> Any:
         raise ConfigError(f"{path}: not an ONNX model: it holds no graph")
     if not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid("", 1))
+    _check_texts(model, path)
     return _inlined(model, path) if model.functions else model
+
+
+def _check_texts(model: Any, path: Path) -> None:
+    """Names that are no text arrive as bytes.
+
+    Raises
+    ------
+    ConfigError
+        naming the first one.
+    """
+    nodes = [*model.graph.node, *(n for f in model.functions for n in f.node)]
+    for node in _all_nodes(nodes):
+        names = [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
+        graphs = [a.g for a in node.attribute if a.HasField("g")]
+        _check_names([*names, *(name for g in graphs for name in _graph_names(g))], path)
+    functions = [text for f in model.functions for text in (f.name, f.domain, *f.input, *f.output)]
+    _check_names([*_graph_names(model.graph), *functions, *(entry.domain for entry in model.opset_import)], path)
+
+
+def _graph_names(graph: Any) -> list[Any]:
+    infos = [*graph.input, *graph.output, *graph.value_info]
+    dims = [dim.dim_param for info in infos for dim in info.type.tensor_type.shape.dim]
+    sparse = [tensor.values.name for tensor in graph.sparse_initializer]
+    return [graph.name, *(i.name for i in infos), *dims, *(t.name for t in graph.initializer), *sparse]
+
+
+def _check_names(names: list[Any], path: Path) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(f"{path}: not an ONNX model: the name {name!r} is no text; the file is damaged")
 
 
 def _inlined(model: Any, path: Path) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import ConfigError, InputError
-from perfsim.graph import Operator
+from perfsim.graph import Operator, Role
 from perfsim.importers.onnx.order import label
 from perfsim.importers.onnx.types import attributes_of
 from perfsim.importers.onnx.values import FLOATS, INT8, Value, element_dtype
@@ -34,8 +34,8 @@ class Node:
         self.low = False
         try:
             self.attributes = attributes_of(proto)
-        except (ValueError, TypeError, NotImplementedError) as error:
-            raise self.fail(f"has an attribute that cannot be read: {str(error).splitlines()[0]}") from None
+        except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+            raise self.fail(f"has an attribute that cannot be read: {error!r:.200}") from None
 
     @property
     def label(self) -> str:
@@ -90,12 +90,12 @@ class Node:
         return [v for v in chosen if v is not None and not (v.const and v.elements <= 1)]
 
     def emit(
-        self, kind: type[Operator], operands: Sequence[Value], *, shapes: Sequence[Shape] | None = None,
+        self, kind: type[Operator], operands: Sequence[Value], *, seen: Sequence[Shape] | None = None,
         outputs: Sequence[int] = (0,), types: Sequence[tuple[int, Shape]] | None = None, suffix: str = "", **fields: Any,
     ) -> Any:  # fmt: skip
         """Add an operator; return its output value, or a list of several.
 
-        operands: in the operator's order; shapes: under which it reads them, their own by default; outputs: which of
+        operands: in the operator's order; seen: shapes under which it reads them, their own by default; outputs: which of
         the node's outputs it makes; types: of intermediate results, which the node does not name; suffix: to the name.
 
         Raises
@@ -105,14 +105,15 @@ class Node:
         """
         scope, builder = self.scope, self.scope.builder
         resolved = [self._resolved(v) for v in operands]
-        seen = [v.shape for v in resolved] if shapes is None else shapes
+        views = [v.shape for v in resolved] if seen is None else seen
         wanted = [self.types[i] for i in outputs] if types is None else list(types)
         name = scope.prefix + (self.proto.name or f"{self.op_type}_{self.proto.output[0]}") + suffix
         names = [f"{name}.out{i or ''}" if types is not None else scope.prefix + self.proto.output[o]
                  for i, o in enumerate(outputs if types is None else range(len(wanted)))]  # fmt: skip
         made = [(n, self._made_dtype(elem)) for n, (elem, _) in zip(names, wanted, strict=True)]
+        role = Role.WEIGHT if self.low else None
         try:
-            roots = builder.add(kind, name, list(zip(resolved, seen, strict=True)), made, scope.region, fields, self.low)
+            roots = builder.add(kind, name, list(zip(resolved, views, strict=True)), made, scope.region, fields, role)
         except (InputError, ValueError, IndexError, TypeError, KeyError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -149,7 +150,7 @@ class Node:
         scope, builder = self.scope, self.scope.builder
         name = f"{scope.prefix}{value.name}.dequantize"
         made = [(f"{scope.prefix}{value.name}.full", builder.step.dtype)]
-        (value.root,) = builder.add(Dequantize, name, [(value.low, value.low.shape)], made, scope.region, {}, True)
+        (value.root,) = builder.add(Dequantize, name, [(value.low, value.low.shape)], made, scope.region, {}, Role.WEIGHT)
 
     def alias(self, value: Value, index: int = 0) -> Value:
         """Output ``index`` as another view of ``value``: nothing is computed and nothing moves."""

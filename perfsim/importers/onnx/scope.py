@@ -17,6 +17,7 @@ from perfsim.importers.onnx.rules import Rule, rules
 from perfsim.importers.onnx.rules.unknown import by_traffic
 from perfsim.importers.onnx.types import Typing, known_types
 from perfsim.importers.onnx.values import FLOATS, INT64, Value
+from perfsim.ops.general import Move
 
 __all__ = ["Scope"]
 
@@ -101,8 +102,8 @@ class Scope:
             return np.zeros(tuple(tensor.dims)) if 0 in tensor.dims else None
         try:
             return numpy_helper.to_array(tensor)
-        except (ValueError, TypeError) as error:
-            text = str(error).splitlines()[0]
+        except (ValueError, TypeError, KeyError) as error:
+            text = f"{error!r:.200}"
             raise self.builder.fail(f"tensor {tensor.name} does not hold what its shape needs: {text}") from None
 
     def _node(self, proto: Any) -> None:
@@ -128,7 +129,18 @@ class Scope:
         if found is not None:
             node.low = self._works_low(node, found)
         result = by_traffic(node) if found is None else found.function(node)
-        return list(result) if isinstance(result, list | tuple) else [result]
+        values = list(result) if isinstance(result, list | tuple) else [result]
+        return self._with_by_products(node, values)
+
+    def _with_by_products(self, node: Node, values: list[Value | None]) -> list[Value | None]:
+        """Outputs that a rule leaves out, such as the mean of a norm: written, without work of their own."""
+        values += [None] * (len(node.proto.output) - len(values))
+        for index, (elem, shape) in enumerate(node.types):
+            name = node.proto.output[index]
+            if values[index] is None and values[0] is not None and elem and name in self.readers:
+                fields: dict[str, Any] = {"shapes": (shape,), "touched": (0,), "label": "by-product"}
+                values[index] = node.emit(Move, [values[0]], outputs=(index,), suffix=f".{index}", **fields)
+        return values
 
     def _infer(self, node: Node) -> None:
         """Types of the outputs: inferred, else those that the file states."""

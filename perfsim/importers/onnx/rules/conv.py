@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from perfsim.graph import Role
 from perfsim.importers.onnx.node import Node
 from perfsim.importers.onnx.rules import MICROSOFT, rule
 from perfsim.importers.onnx.values import Value
@@ -116,7 +117,7 @@ def batch_norm(node: Node) -> Any:
     statistics = [v for v in (node.optional(3), node.optional(4)) if v is not None]
     for value in statistics:
         if value.const and not value.root:
-            builder.root(value, value.shape, parameter=False)
+            builder.root(value, value.shape, Role.STATE)
     return node.emit(BatchNorm, [v for v in node.inputs if v is not None])
 
 
@@ -127,15 +128,14 @@ def deformable_convolution(node: Node) -> Any:
     batch, _, *sizes = node.shape()
     taps = batch * math.prod(sizes) * math.prod(w.shape[2:])
     flops = 7 * taps * x.shape[1]
-    gathered = (batch, x.shape[1], *sizes)
+    gathered = (batch, x.shape[1] * math.prod(w.shape[2:]), *sizes)
     sampled = node.emit(
         Pointwise, [v for v in (x, offset, node.optional(4)) if v is not None], types=[(x.elem, gathered)],
-        suffix=".sample", stated=(gathered,), flops=flops, label="deform-sample",
+        suffix=".sample", shapes=(gathered,), flops=flops, label="deform-sample",
     )  # fmt: skip
     groups = _groups(node, x.shape[1], w.shape[0])
     weight = (groups, w.shape[0] // groups, w.shape[1] * math.prod(w.shape[2:]), *(1,) * len(sizes))
-    wide = (batch, x.shape[1] * math.prod(w.shape[2:]), *sizes)
     return node.emit(
-        conv_kind(groups=groups, inputs=x.shape[1], kernel=w.shape[2:]), [sampled, w], seen=[wide, weight],
+        conv_kind(groups=groups, inputs=x.shape[1], kernel=w.shape[2:]), [sampled, w], seen=[gathered, weight],
         stride=(1,) * len(sizes), padding=(0,) * len(sizes), dilation=(1,) * len(sizes),
     )  # fmt: skip

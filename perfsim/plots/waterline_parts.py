@@ -1,0 +1,154 @@
+"""What both views of the waterline share: columns side by side, their names, and what the legend says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perfsim.errors import InputError
+from perfsim.plots.frame import CHARACTER, small, width_of
+from perfsim.plots.kinds import group_colour, group_of, groups_in
+from perfsim.plots.roofline_frame import short_names
+from perfsim.plots.style import Look, figure_of
+from perfsim.prediction.prediction import Prediction
+from perfsim.prediction.waterline import Waterline, WaterlineKernel, waterline_of
+
+__all__ = [
+    "STRIP",
+    "Columns",
+    "Plotted",
+    "columns_of",
+    "handles",
+    "named",
+    "percent",
+    "strip",
+    "title_pad",
+    "verdicts",
+    "waterlines",
+]
+
+STRIP = 0.04
+"""Height of the strip below the bars over that of the figure [1]: it shows the kind where a bar is too low to."""
+
+SEPARATE = 3.0
+"""Width from which on bars have a line between them [pt]."""
+
+Plotted = Prediction | Sequence[Prediction]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Kernels side by side: left edges and widths in data units, points per unit [pt], colours, lines around them."""
+
+    kernels: Sequence[WaterlineKernel]
+    starts: Sequence[float]
+    widths: Sequence[float]
+    points: float
+    fills: Sequence[Any]
+    edges: Sequence[float]
+
+    @property
+    def end(self) -> float:
+        """Right edge of the last column."""
+        return self.starts[-1] + self.widths[-1]
+
+
+def columns_of(ax: Any, kernels: Sequence[WaterlineKernel], widths: Sequence[float], look: Look) -> Columns:
+    """Columns for the axes as they are laid out now."""
+    starts, at = [], 0.0
+    for width in widths:
+        starts.append(at)
+        at += width
+    points = width_of(ax) / at
+    fills = [group_colour(group_of(kernel.kind), look) for kernel in kernels]
+    return Columns(kernels, starts, widths, points, fills, [0.5 if w * points > SEPARATE else 0.0 for w in widths])
+
+
+def waterlines(result: Plotted) -> list[Waterline]:
+    """The waterlines of one model, on one or several devices.
+
+    Raises
+    ------
+    InputError
+        for an empty list, anything but predictions, or predictions of different models or jobs.
+    """
+    items: list[Any] = list(result) if isinstance(result, list | tuple) else [result]
+    if not items:
+        raise InputError("waterline: an empty list, expected a prediction")
+    for item in items:
+        if not isinstance(item, Prediction):
+            raise InputError(f"waterline: {type(item).__name__} given, expected a Prediction")
+    lines = [waterline_of(item) for item in items]
+    first = lines[0]
+    for line in lines:
+        if (line.model, line.job) != (first.model, first.job):
+            raise InputError(
+                f"waterline: {first.model} ({first.job}) and {line.model} ({line.job}) have different bars; draw each "
+                f"on axes of its own"
+            )
+    return lines
+
+
+def verdicts(lines: Sequence[Waterline]) -> list[str]:
+    """Attainable efficiency beside the aggregate roofline, per device."""
+    names = [f"{name}: " for name in short_names([line.device for line in lines])] if len(lines) > 1 else [""]
+    return [
+        f"{name}attainable {percent(line.attainable_efficiency)} of peak, "
+        f"roofline of the aggregate {percent(line.aggregate_efficiency)}"
+        for name, line in zip(names, lines, strict=True)
+    ]
+
+
+def percent(share: float) -> str:
+    """A share with two digits."""
+    if share < 0.001:
+        return "< 0.1 %"
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
+
+
+def title_pad(kernels: Sequence[WaterlineKernel]) -> float:
+    """Room below the title [pt]: names of phases go there."""
+    return 6.0 if len({kernel.phase for kernel in kernels}) < 2 else 6.0 + small()
+
+
+def handles(kernels: Sequence[WaterlineKernel], field: str, of: str, look: Look) -> list[Any]:
+    """Legend of the kinds, with their share of a field of the kernels."""
+    from matplotlib.patches import Patch
+
+    total = sum(getattr(kernel, field) for kernel in kernels)
+    sums: dict[str, float] = {}
+    for kernel in kernels:
+        group = group_of(kernel.kind)
+        sums[group] = sums.get(group, 0.0) + getattr(kernel, field) / total
+    groups = groups_in(kernel.kind for kernel in kernels)
+    return [Patch(facecolor=group_colour(g, look), label=f"{g}: {percent(sums[g])} of {of}") for g in groups]
+
+
+def strip(ax: Any, columns: Columns, top: float, look: Look) -> None:
+    """The kind of every kernel below its bar, and the line on which the bars stand."""
+    height = [-0.75 * STRIP * top] * len(columns.widths)
+    bottom = [-0.25 * STRIP * top] * len(columns.widths)
+    ax.bar(
+        columns.starts, height, columns.widths, bottom=bottom, align="edge", color=columns.fills, linewidth=0,
+        label="_strip",
+    )  # fmt: skip
+    ax.axhline(0, color=look.ink, linewidth=0.6, label="_ground")
+
+
+def named(ax: Any, columns: Columns, heights: Sequence[float], top: float, look: Look) -> None:
+    """Names along the columns that are wide enough for a line of text, in the bar or above it, where they fit."""
+    tall = ax.get_window_extent().height * 72 / figure_of(ax).dpi / (1 + STRIP) / top
+    for i, kernel in enumerate(columns.kernels):
+        if columns.widths[i] * columns.points < 1.25 * small():
+            continue
+        text = kernel.name if kernel.count == 1 else f"{kernel.name} × {kernel.count}"
+        length = len(text) * small() * CHARACTER + 4
+        inside = heights[i] * tall >= length
+        if not inside and (top - heights[i]) * tall < length:
+            continue
+        ax.annotate(
+            text, (columns.starts[i] + columns.widths[i] / 2, 0.0 if inside else heights[i]), xytext=(0, 3), zorder=5,
+            textcoords="offset points", rotation=90, ha="center", va="bottom", fontsize=small(), label="_name",
+            color=look.over(columns.fills[i]) if inside else look.ink,
+        )  # fmt: skip

@@ -1,0 +1,208 @@
+"""Axes of a sweep: grids, zipped columns, lists of points and samples, all made of one small thing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perfsim.errors import InputError
+from perfsim.quantities.units import parse
+
+__all__ = ["Axis", "grid", "latin_hypercube", "points", "read_values", "sobol", "uniform", "zipped"]
+
+MOST_VALUES = 10**7
+"""Most values of one axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """One dimension of the result.
+
+    name: of the dimension; columns: what varies along it, by name, each with one value per row. Names are fields of
+    the job (``batch``), what-if paths (``device.memory.hbm.bandwidth``), parameters of techniques
+    (``using.weight-quantization.group``), or ``model``, ``device``, ``stack``, ``count``, ``using``.
+    """
+
+    name: str
+    columns: Mapping[str, Sequence[Any]]
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(values) for name, values in self.columns.items()}
+        if len(set(lengths.values())) != 1:
+            stated = ", ".join(f"{name} has {n}" for name, n in lengths.items()) or "there is none"
+            raise InputError(f"axis {self.name}: columns must be of one length, at least one of them; {stated}")
+        if not 1 <= len(self) <= MOST_VALUES:
+            raise InputError(f"axis {self.name}: {len(self)} values, expected 1 to {MOST_VALUES:.0e}")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+
+def _listed(name: str, values: Any) -> Sequence[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"axis {name}: {values!r} is {type(values).__name__}, expected a list of values")
+    found = values.tolist() if hasattr(values, "tolist") else list(values)
+    return tuple(found)
+
+
+def grid(columns: Mapping[str, Iterable[Any]]) -> list[Axis]:
+    """One dimension per column: every combination.
+
+    Raises
+    ------
+    InputError
+        if a column is no list, or empty.
+    """
+    return [Axis(name, {name: _listed(name, values)}) for name, values in columns.items()]
+
+
+def zipped(columns: Mapping[str, Iterable[Any]], name: str = "point") -> list[Axis]:
+    """One dimension along which all columns vary together, row by row.
+
+    Raises
+    ------
+    InputError
+        if the columns differ in length.
+    """
+    return [Axis(name, {column: _listed(column, values) for column, values in columns.items()})]
+
+
+def points(rows: Iterable[Mapping[str, Any]], name: str = "point") -> list[Axis]:
+    """One dimension with one row per point, e.g. ``[{"batch": 1, "prompt_tokens": 128}, ...]``.
+
+    Raises
+    ------
+    InputError
+        if the points do not all state the same names.
+    """
+    found = list(rows)
+    names = list(found[0]) if found else []
+    for row in found:
+        if set(row) != set(names):
+            raise InputError(f"points: one states {', '.join(row)}, the first one {', '.join(names)}; state the same")
+    return zipped({column: [row[column] for row in found] for column in names}, name)
+
+
+def sobol(count: int, ranges: Mapping[str, Sequence[Any]], seed: int = 0, name: str = "sample") -> list[Axis]:
+    """``count`` points of a scrambled Sobol sequence; best for powers of two.
+
+    ranges: by name ``(low, high)``, as numbers or texts with a unit, or ``(low, high, "log")`` for equal shares per
+    octave; whole numbers give whole numbers.
+
+    References
+    ----------
+    .. [1] I. Sobol, USSR Comput. Math. Math. Phys. 7, 1967; A. Owen, J. Complexity 14, 1998 (scrambling).
+    """
+    import warnings
+
+    from scipy.stats import qmc
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # balance of counts that are no power of two
+        unit = qmc.Sobol(len(ranges), seed=seed).random(_count(count))
+    return _sampled(unit, ranges, name)
+
+
+def latin_hypercube(count: int, ranges: Mapping[str, Sequence[Any]], seed: int = 0, name: str = "sample") -> list[Axis]:
+    """``count`` points of a Latin hypercube: each of ``count`` slices of every range is hit once.
+
+    References
+    ----------
+    .. [1] M. McKay, R. Beckman, W. Conover, Technometrics 21, 1979.
+    """
+    from scipy.stats import qmc
+
+    return _sampled(qmc.LatinHypercube(len(ranges), seed=seed).random(_count(count)), ranges, name)
+
+
+def uniform(count: int, ranges: Mapping[str, Sequence[Any]], seed: int = 0, name: str = "sample") -> list[Axis]:
+    """``count`` independent random points."""
+    import numpy as np
+
+    return _sampled(np.random.default_rng(seed).random((_count(count), len(ranges))), ranges, name)
+
+
+def _count(count: int) -> int:
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_VALUES:
+        raise InputError(f"samples: {count!r}, expected a whole number, 1 to {MOST_VALUES:.0e}")
+    return count
+
+
+def _sampled(unit: Any, ranges: Mapping[str, Sequence[Any]], name: str) -> list[Axis]:
+    columns = {}
+    for share, (column, bounds) in zip(unit.T, ranges.items(), strict=True):
+        if len(bounds) not in (2, 3) or (len(bounds) == 3 and bounds[2] != "log"):
+            raise InputError(f'range of {column}: {bounds!r}, expected (low, high) or (low, high, "log")')
+        low, high = (parse(b).value if isinstance(b, str) else b for b in bounds[:2])
+        whole = isinstance(low, int) and isinstance(high, int)
+        if not low < high or (len(bounds) == 3 and low <= 0):
+            raise InputError(f"range of {column}: {bounds!r}, expected low < high, both above 0 for a log range")
+        top = high + 1 if whole else high
+        values = low * (top / low) ** share if len(bounds) == 3 else low + (top - low) * share
+        columns[column] = [min(int(v), high) if whole else float(v) for v in values]
+    return zipped(columns, name)
+
+
+_FACTOR = re.compile(r"x(\d+\.?\d*|\.\d+)$")
+
+
+def read_values(name: str, text: str) -> list[Any]:
+    """Values of ``a,b,c``, ``low:high:step`` or ``low:high:xfactor``; both ends are included where they are met.
+
+    Whole numbers become ``int``, texts with a unit stay texts.
+
+    Raises
+    ------
+    InputError, UnitError
+        for a text of another form.
+    """
+    parts = [part.strip() for part in text.split(":")]
+    if len(parts) == 1:
+        values = [part.strip() for part in text.split(",")]
+        if not all(values):
+            raise InputError(f'--vary {name}="{text}": an empty value; expected a,b,c')
+        return [_value(value) for value in values]
+    if len(parts) != 3 or not all(parts):
+        raise InputError(f'--vary {name}="{text}": expected a,b,c or low:high:step or low:high:x2')
+    low, high = _value(parts[0]), _value(parts[1])
+    factor = _FACTOR.fullmatch(parts[2])
+    if isinstance(low, str) or isinstance(high, str):
+        return _with_unit(name, text, parts, factor)
+    step = float(factor[1]) if factor else _value(parts[2])
+    return _run(name, text, low, high, step, factor is not None)
+
+
+def _with_unit(name: str, text: str, parts: list[str], factor: re.Match[str] | None) -> list[Any]:
+    low, high = parse(parts[0]), parse(parts[1])
+    step = None if factor else parse(parts[2])
+    if low.dimension != high.dimension or (step is not None and step.dimension != low.dimension):
+        raise InputError(f'--vary {name}="{text}": the units differ; state one kind of unit')
+    number = float(factor[1]) if factor else step.value  # type: ignore[union-attr]
+    return [float(v) for v in _run(name, text, low.value, high.value, number, factor is not None)]
+
+
+def _run(name: str, text: str, low: Any, high: Any, step: Any, geometric: bool) -> list[Any]:
+    if isinstance(step, str) or high < low or (step <= 1 or low <= 0 if geometric else step <= 0):
+        raise InputError(f'--vary {name}="{text}": expected low <= high and a step above 0, or a factor above 1')
+    if not geometric and (high - low) / step > MOST_VALUES:
+        raise InputError(f'--vary {name}="{text}": more than {MOST_VALUES:.0e} values; take a larger step')
+    slack = 1e-9 * abs(high)
+    values, count = [], 0
+    while True:
+        value = low * step**count if geometric else low + step * count
+        if value > high + slack:
+            return values
+        whole = isinstance(low, int) and float(value).is_integer()
+        values.append(int(value) if whole else (int(value) if geometric and isinstance(low, int) else float(value)))
+        count += 1
+
+
+def _value(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
