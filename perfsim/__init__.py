@@ -6,9 +6,11 @@ from types import ModuleType
 from perfsim.catalog import device, model, stack
 from perfsim.errors import PerfsimError
 from perfsim.prediction.compare import compare
+from perfsim.prediction.duty import duty_cycle, duty_cycles
 from perfsim.prediction.ledger import ledger
 from perfsim.prediction.predict import largest_batch, predict, system
 from perfsim.prediction.prediction import Prediction
+from perfsim.sweeps.sweep import sweep
 from perfsim.techniques.parallel import Parallel
 from perfsim.workloads import Decode, Diffusion, Inference, Prefill, SinglePass
 
@@ -23,18 +25,21 @@ __all__ = [
     "SinglePass",
     "compare",
     "device",
+    "duty_cycle",
+    "duty_cycles",
     "largest_batch",
     "ledger",
     "model",
     "predict",
     "stack",
+    "sweep",
     "system",
 ]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> ModuleType:
-    """``perfsim.plots`` on first use: figures cost nothing until then."""
-    if name == "plots":
-        return importlib.import_module("perfsim.plots")
+    """``perfsim.plots`` and ``perfsim.sweeps`` on first use: figures and arrays cost nothing until then."""
+    if name in ("plots", "sweeps"):
+        return importlib.import_module(f"perfsim.{name}")
     raise AttributeError(f"module 'perfsim' has no attribute {name!r}")

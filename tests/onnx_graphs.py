@@ -61,7 +61,7 @@ class Graph:
         infos = [onnx.ValueInfoProto(name=name) for name in outputs]
         graph = helper.make_graph(self.nodes, "graph", self.inputs, infos, self.stored)
         imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
-        return helper.make_model(graph, opset_imports=imports, functions=list(functions))
+        return helper.make_model(graph, opset_imports=imports, functions=list(functions), ir_version=10)
 
     def save(self, folder, *outputs, name="net.onnx", **fields):
         path = Path(folder) / name
@@ -76,7 +76,9 @@ class Net(Graph):
         name = f"conv{len(self.nodes)}"
         w = self.weight(f"{name}.weight", out, inputs // groups, kernel, kernel)
         pad = (kernel - 1) // 2
-        x = self.node("Conv", x, w, name=name, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=groups)
+        x = self.node(
+            "Conv", x, w, name=name, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=groups
+        )
         if norm:
             parameters = [self.weight(f"{name}.{p}", out) for p in ("gamma", "beta", "mean", "variance")]
             x = self.node("BatchNormalization", x, *parameters)
@@ -112,7 +114,15 @@ def resnet50(batch="N", size=224):
     return net, net.head(x, inputs)
 
 
-MOBILENET_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+MOBILENET_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 """Expansion, channels, blocks, stride of the first: table 2 of arXiv 1801.04381."""
 
 
@@ -131,14 +141,19 @@ def mobilenet_v2(batch="N", size=224):
 
 
 def encoder(layers=12, width=768, heads=12, classes=1000, tokens="sequence", batch="batch"):
-    """A transformer encoder as torch.onnx.export writes it: shapes are computed, heads split by Reshape, GELU by Erf."""
+    """A transformer encoder as exporters write it: shapes are computed, heads split by Reshape, GELU by Erf."""
     g = Graph()
     ids = g.input("input_ids", [batch, tokens], INT64)
     x = g.node("Gather", g.weight("embedding", 30522, width), ids)
     shape = g.node("Shape", ids)
     g.ints("zero", 0), g.ints("one", 1), g.ints("minus", -1), g.ints("heads", heads), g.ints("dim", width // heads)
     g.ints("two", 2)
-    g.scalar("scale", 1 / math.sqrt(width // heads)), g.scalar("root2", math.sqrt(2)), g.scalar("half", 0.5), g.scalar("unit", 1.0)
+    (
+        g.scalar("scale", 1 / math.sqrt(width // heads)),
+        g.scalar("root2", math.sqrt(2)),
+        g.scalar("half", 0.5),
+        g.scalar("unit", 1.0),
+    )
     size = g.node("Gather", shape, g.scalar("first", 0, INT64))
     rows = g.node("Unsqueeze", size, "zero")
     into = g.node("Concat", rows, "minus", "heads", "dim", axis=0)
@@ -146,10 +161,14 @@ def encoder(layers=12, width=768, heads=12, classes=1000, tokens="sequence", bat
     back = g.node("Concat", rows, "minus", "width", axis=0)
 
     def dense(x, name, inputs, out):
-        return g.node("Add", g.node("MatMul", x, g.weight(f"{name}.weight", inputs, out)), g.weight(f"{name}.bias", out))
+        return g.node(
+            "Add", g.node("MatMul", x, g.weight(f"{name}.weight", inputs, out)), g.weight(f"{name}.bias", out)
+        )
 
     def norm(x, name):
-        return g.node("LayerNormalization", x, g.weight(f"{name}.weight", width), g.weight(f"{name}.bias", width), axis=-1)
+        return g.node(
+            "LayerNormalization", x, g.weight(f"{name}.weight", width), g.weight(f"{name}.bias", width), axis=-1
+        )
 
     def split(x, order):
         return g.node("Transpose", g.node("Reshape", x, into), perm=order)

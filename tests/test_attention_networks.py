@@ -11,13 +11,13 @@ from perfsim.architectures.vision import HaloNet, MixNet
 from perfsim.architectures.vision.mixnet import MixBlock, shares
 from perfsim.errors import ConfigError, InputError
 from perfsim.graph import Unit, check
-from perfsim.ops import FusedAttention
+from perfsim.ops import FusedAttention, Scores
 from perfsim.quantities.dtypes import DTYPES
 
 FP16 = DTYPES["fp16"]
 NAMES = [
     "efficientvit-b1", "efficientvit-l1", "efficientvit-m5", "halonet50ts", "sehalonet33ts", "nextvit-small",
-    "mixnet-l",
+    "mixnet-l", "mobilevit-s", "mobilevitv2-1.00",
 ]  # fmt: skip
 
 
@@ -61,8 +61,8 @@ def test_halo_attention_of_one_block_by_hand():
 def test_a_strided_block_has_fewer_queries_and_as_many_keys():
     model = HaloNet(name="a", blocks=("c", "a"), widths=(64, 64), middles=(64, 64), image_size=128, stem=(64,))
     g = model.graph(ImageStep(1, 128, FP16, FP16))
-    op = next(op for op in g.operators if isinstance(op, FusedAttention))
-    query, key, _ = (g.tensors[name].shape for name in op.inputs[:3])
+    op = next(op for op in g.operators if isinstance(op, Scores))
+    query, key = (g.tensors[name].shape for name in op.inputs)
     assert query == (16, 4 * 4, 8, 8)  # a map of 32 × 32 in 4 × 4 blocks, 4 × 4 queries in each
     assert key == (16, 14 * 14, 8, 8)
 
@@ -83,6 +83,19 @@ def test_each_head_of_a_cascade_sees_its_share_of_the_channels():
     assert first == (1, 16 + 16 + 16, 64 // 4, 1, 1)  # queries, keys, values from a quarter of 64 channels
     positions = g.tensors["stages.0.blocks.attention.head0.positions"].shape
     assert positions == (7, 7)  # one number per distance inside a window
+
+
+def test_equal_places_of_all_patches_attend_to_each_other():
+    g = graph("mobilevit-s")
+    tokens = {op.name: g.tensors[op.inputs[0]].shape for op in g.operators if isinstance(op, FusedAttention)}
+    assert tokens == {  # four places per patch of 2 × 2; maps of 32, 16 and 8 pixels per side
+        "stages.2.layers.attention.fused": (4, 256, 4, 36), "stages.3.layers.attention.fused": (4, 64, 4, 48),
+        "stages.4.layers.attention.fused": (4, 16, 4, 60),
+    }  # fmt: skip
+    with pytest.raises(InputError) as refusal:
+        ps.predict("mobilevit-s", ps.SinglePass(image_size=200), on="rtx-3090")
+    reason = "a map of 25 × 25 has no whole patches; use an image size that leaves even sides"
+    assert str(refusal.value) == f"image_size=200 for mobilevit-s: {reason}"
 
 
 def test_mixed_kernels_share_the_channels():

@@ -392,9 +392,10 @@ def test_a_cache_serves_what_tiles_touch_again():
     phase = phase_cost(Phase("t", fused.graph), system, stack)
     (kernel, _), tiling = phase.kernels[0], phase.lowered[0].tiling
     assert tiling.distance < device.cache.capacity / 2
-    once = sum(graph.tensors[n].nbytes for n in ("x", "residual.add.out")) + shapes_of(
-        blocks_of(graph)[0][0], graph.tensors
-    ).stored
+    once = (
+        sum(graph.tensors[n].nbytes for n in ("x", "residual.add.out"))
+        + shapes_of(blocks_of(graph)[0][0], graph.tensors).stored
+    )
     assert kernel.traffic == pytest.approx(once)
     assert kernel.moved == pytest.approx(once + sum(tiling.reread.values()))
 
@@ -404,7 +405,7 @@ def test_a_cache_serves_what_tiles_touch_again():
 GRAPHS = st.sampled_from(list(BLOCKS.values()))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(GRAPHS, st.integers(2_000, 200_000), st.floats(1, 8), st.sampled_from([10.0, 100.0, 300.0]), st.integers(1, 100))
 def test_more_scratchpad_is_never_worse(graph, scratchpad, factor, ridge, units):
     times = [
@@ -413,7 +414,7 @@ def test_more_scratchpad_is_never_worse(graph, scratchpad, factor, ridge, units)
     assert times[1] <= times[0] * (1 + 1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(GRAPHS, st.integers(2_000, 500_000), st.sampled_from([1.0, 100.0, 300.0]), st.integers(1, 200))
 def test_fusing_is_never_slower_and_keeps_the_work(graph, scratchpad, ridge, units):
     fused = fuse(graph, Limits(scratchpad, units), ridge)
@@ -426,26 +427,42 @@ def test_fusing_is_never_slower_and_keeps_the_work(graph, scratchpad, ridge, uni
         assert 0 < kernel.need <= scratchpad
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(GRAPHS, st.integers(20_000, 300_000), st.sampled_from([10.0, 300.0]))
 def test_a_free_choice_is_never_worse_than_a_fixed_one(graph, scratchpad, ridge):
     free = runtime(fuse(graph, Limits(scratchpad, 10), ridge).graph, ridge)
     for strategy in ("recompute", "ring-buffer"):
-        for tile in (0, 4, 9):
+        for tile in (0, 9):
             fixed = Limits(scratchpad, 10, (strategy,), tile, tile)
             assert free <= runtime(fuse(graph, fixed, ridge).graph, ridge) * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("model", ["convnext-tiny", "mobilenetv2", "efficientnet-b0", "resnet50"])
-@pytest.mark.parametrize("stack", ["ideal", "layerwise"])
-def test_networks_are_never_slower(model, stack):
+@pytest.mark.parametrize(
+    ("model", "stack", "using"),
+    [
+        ("convnext-tiny", "layerwise", "block-fusion:scratchpad=100000"),
+        ("efficientnet-b0", "ideal", "block-fusion:scratchpad=100000"),
+        ("mobilenetv2", "layerwise", "block-fusion:scratchpad=1000000,blocks=2"),
+        ("resnet50", "ideal", "block-fusion:scratchpad=160000"),
+    ],
+)
+def test_networks_are_never_slower(model, stack, using):
     job = ps.SinglePass(batch=16, dtype="fp16")
-    plain = ps.predict(model, job, on="rtx-3090", stack=stack)
-    for using in ("block-fusion:scratchpad=100000", "block-fusion:scratchpad=1000000,blocks=2"):
-        fused = ps.predict(model, job, on="rtx-3090", stack=stack, using=[using])
-        assert fused.runtime <= plain.runtime * (1 + 1e-12)
-        assert fused.flops == plain.flops
-        assert fused.memory.activations <= plain.memory.activations
+    plain, fused = (ps.predict(model, job, on="rtx-3090", stack=stack, using=u) for u in ([], [using]))
+    assert fused.runtime <= plain.runtime * (1 + 1e-12)
+    assert fused.flops == plain.flops
+    assert fused.memory.activations <= plain.memory.activations
+
+
+def test_a_stack_that_gains_nothing_leaves_blocks_apart_and_says_so():
+    """The ideal stack keeps all maps on chip, so fusing can only add work; its bound must exist for every chain."""
+    job = ps.SinglePass(batch=16, dtype="fp16")
+    using = ["block-fusion:scratchpad=160000"]
+    plain, fused = (ps.predict("resnet50", job, on="rtx-3090", using=u) for u in ([], using))
+    assert fused.runtime == plain.runtime
+    assert "layer1.1 would take" in fused.remarks[0]
+    real = ps.predict("resnet50", job, on="rtx-3090", stack="layerwise", using=using)
+    assert real.ideal.runtime == plain.runtime <= real.runtime
 
 
 # ---- depth first ----
@@ -511,8 +528,8 @@ def test_refusals_say_why():
     assert refusal("vit-base-16", "block-fusion") == (
         "block-fusion cannot apply to vit-base-16: it has no chain of convolutions that one kernel could run"
     )
-    # one column: rings of 3 × 5 and 3 × 3 positions and 3 being made, 64 channels each, 16 channels of the result, 2 byte
-    # each; a slice of 16 of 64 channels of a weight (64 × 64 × 9) and its bias (64)
+    # one column: rings of 3 × 5 and 3 × 3 positions, 3 being made, 64 channels each, and 16 channels of the result, all
+    # in 2 byte; a slice of 16 of 64 channels of a weight (64 × 64 × 9) and its bias (64)
     needed = 2 * (64 * (15 + 9 + 3) + 16) + 2 * (64 * 64 * 9 + 64) * 16 // 64
     assert needed == 21952
     start = "layer1.0 does not fit: its smallest tile needs 21.95 kB per unit, stated scratchpad has 4.096 kB; "
@@ -542,8 +559,8 @@ def test_the_plan_is_explained_and_in_the_data():
     plan = row["tiling"]
     assert plan["need"] <= plan["scratchpad"] == 164 * 1024
     text = p.explain("forward", operator="blocks.2.1.depthwise")
-    strategy = plan["strategy"]
-    assert f"positions of {plan['images']} image(s), {plan['tiles']} for 108 unit(s), up to {plan['channels']} channels at a time, {strategy}" in text
+    shape = f"{plan['rows']} × {plan['columns']} positions of {plan['images']} image(s)"
+    assert f"tiles   = {shape}, {plan['tiles']} for 108 unit(s), up to {plan['channels']} channels at a time" in text
     assert "of 167.9 kB per unit (a100-sxm4-80gb memory.l1.shared_capacity); 5 maps stay there" in text
     assert "expand (conv)" in text
     plain = next(row for row in p.to_dict()["operators"] if row["name"] == "head")
@@ -577,3 +594,45 @@ def test_quantised_weights_fuse():
 def test_parameters_survive_their_text():
     technique = BlockFusion(scratchpad=1000, strategy="ring-buffer", blocks=2, rows=4)
     assert str(technique) == "block-fusion:scratchpad=1000,strategy=ring-buffer,blocks=2,rows=4,columns=0,channels=0"
+
+
+# ---- published efficiencies ----
+
+PEAK = 142e12
+"""Of an RTX 3090 in fp16 with fp16 sums [FLOP/s]: what the published percentages are most likely relative to."""
+
+RANGES = {  # computational efficiency over the sizes of a family, lavin-2024 by its summaries [1]
+    ("efficientnet-b0", "efficientnet-b5"): (0.05, 0.08),
+    ("convnext-tiny", "convnext-large"): (0.19, 0.35),
+}
+
+
+def efficiency(model, stack, using=(), peak="71.2 TFLOP/s"):
+    job = ps.SinglePass(batch=256, dtype="fp16")
+    change = {"device.compute.tensor.fp16": peak}
+    p = ps.predict(model, job, on="rtx-3090", stack=stack, using=using, what_if=change)
+    return p.costs[0].total("matrix_flops") / p.runtime / PEAK
+
+
+@pytest.mark.parametrize("family", RANGES)
+def test_published_efficiencies_lie_between_pytorch_and_the_bound_of_single_kernels(family):
+    """The published device and software are not known; an RTX 3090 with PyTorch 2.4 measures close to the ranges."""
+    low, high = RANGES[family]
+    pytorch = [efficiency(model, "pytorch-channels-last") for model in family]
+    bound = [efficiency(model, "layerwise") for model in family]
+    assert pytorch[0] < pytorch[1]
+    assert pytorch[0] <= low < high <= bound[1]
+    assert pytorch == pytest.approx([low, high], rel=0.3)
+
+
+def test_published_efficiency_of_fused_convfirst():
+    """47-55 %: between fused blocks with the kernels of PyTorch and fused blocks at the roofline, fp16 sums included.
+
+    The published network's table is not known; the catalogue's blocks of three sizes stand for it.
+    """
+    fused = ["block-fusion"]
+    lowest = efficiency("convfirst", "pytorch-channels-last", fused)
+    highest = efficiency("convfirst", "layerwise", fused, "142 TFLOP/s")
+    assert lowest <= 0.47 < 0.55 <= highest
+    apart = efficiency("convfirst", "pytorch-channels-last")
+    assert lowest / apart > 2  # fusing is what gets it there

@@ -6,7 +6,7 @@ import perfsim as ps
 from perfsim.architectures import VisionModel
 from perfsim.catalog import device_names, model_entry, model_names, stack_names
 from perfsim.catalog.hardware import CLASSES
-from perfsim.catalog.schema import STATUSES
+from perfsim.catalog.schema import STATUSES, stack_dimensions
 from perfsim.devices import PARAMETERS
 from perfsim.errors import CatalogError, InputError, UnitError, UnknownNameError
 from perfsim.graph import Unit
@@ -72,7 +72,7 @@ def test_stack(name):
     stack = ps.stack(name)
     for data in (stack.data, *(variant for _, variant, _ in stack.variants)):
         for path, datum in data.items():
-            assert path.split(".")[-1] in PARAMETERS
+            assert path.split(".")[-1] in PARAMETERS or stack_dimensions(path)
             assert stack.sources.get(datum.source), f"{path}: source {datum.source} has no title"
     for patterns, _, calibration in stack.variants:
         assert patterns

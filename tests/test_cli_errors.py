@@ -50,7 +50,7 @@ MISTAKES = [
     ([*PREDICT, "--context-length", 9], "--context-length 9: --task inference takes --batch, --prompt-tokens, --output-tokens; use --task decode"),
     ([*PREDICT, "--task", "decode", "--output-tokens", 9],
      "--output-tokens 9: --task decode takes --batch, --context-length; use --task inference"),
-    ([*PREDICT, "--sequence", 9], "--sequence 9: --task inference takes --batch, --prompt-tokens, --output-tokens; leave it out"),
+    ([*PREDICT, "--sequence", 9], "--sequence 9: --task inference takes --batch, --prompt-tokens, --output-tokens; use --task single-pass"),
     ([*PREDICT, "--image-size", 224], "--image-size 224: gpt2 is a language model and sees no images; leave it out"),
     ([*PREDICT, "--batch", "many"], "Invalid value for '--batch': \"many\" is neither a whole number nor max. See perfsim predict --help"),
     ([*PREDICT, "--batch", 0], "batch=0: expected a whole number, at least 1"),

@@ -15,9 +15,7 @@ from perfsim.ops import FusedAttention
 from perfsim.quantities.dtypes import DTYPES
 
 FP16 = DTYPES["fp16"]
-NAMES = [
-    "dit-xl-2-256", "flux.1-dev", "pixart-sigma-xl-2-1024", "stable-diffusion-3.5-large", "stable-diffusion-3.5-medium",
-]  # fmt: skip
+NAMES = ["dit-xl-2-256", "flux.1-dev", "pixart-sigma-xl-2-1024", "sd3.5-large", "sd3.5-medium"]
 
 
 def linear(inputs, outputs):
@@ -65,7 +63,7 @@ def test_two_streams_by_hand():
     last_text = 3 * linear(h, h) + linear(h, 2 * h) + norms
     ends = linear(4 * 16, h) + embedding(256, h) + embedding(2048, h) + linear(4096, h) + linear(h, 2 * h)
     expected = 37 * 2 * stream + stream + last_text + ends + linear(h, 64)
-    model = ps.model("stable-diffusion-3.5-large")
+    model = ps.model("sd3.5-large")
     assert model.parameters - 192**2 * h == expected == 8_056_627_520  # without the stored table of places
 
 
@@ -78,7 +76,7 @@ def test_streams_that_join_by_hand():
 
 
 def test_image_and_text_tokens_attend_together():
-    g = graph(ps.model("stable-diffusion-3.5-medium"))
+    g = graph(ps.model("sd3.5-medium"))
     contexts = {op.name: op.context for op in g.operators if isinstance(op, FusedAttention)}
     both, image = 64 * 64 + 333, 64 * 64
     assert contexts == {
@@ -110,7 +108,7 @@ def job(**fields):
 
 
 def test_time_is_that_of_the_steps_and_of_the_decoder():
-    model = ps.model("stable-diffusion-3.5-medium")
+    model = ps.model("sd3.5-medium")
     few, many = (ps.predict(model, job(steps=steps), on="h100-sxm5-80gb") for steps in (1, 11))
     denoise, pixels = many.phases
     assert (denoise.name, pixels.name) == ("denoise", "pixels")
@@ -133,7 +131,7 @@ def test_guidance_doubles_the_work_of_a_step():
 # ML.ENERGY leaderboard v3, xDiT in bf16, one H100, batch 1, 1024 × 1024 pixels: steps, latency of the image [s]
 MEASURED = {
     "flux.1-dev": (50, 11.6392), "pixart-sigma-xl-2-1024": (20, 1.1310247),
-    "stable-diffusion-3.5-large": (28, 6.5581085), "stable-diffusion-3.5-medium": (28, 3.5254753),
+    "sd3.5-large": (28, 6.5581085), "sd3.5-medium": (28, 3.5254753),
 }  # fmt: skip
 
 

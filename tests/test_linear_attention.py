@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfsim.graph import GraphBuilder, Role, check
-from perfsim.ops import FusedAttention, KeyValueSum, LinearRead
+from perfsim.ops import ContextSum, FusedAttention, KeyValueSum, LinearRead, Rearrange
 from perfsim.quantities.dtypes import DTYPES
-from tests.test_vision_ops import flops
+from tests.test_vision_ops import flops, one
 
 FP16 = DTYPES["fp16"]
 
@@ -44,3 +44,15 @@ def test_softmax_attention_costs_more_from_about_as_many_tokens_as_the_head_is_w
     softmax = flops(FusedAttention, [(1, tokens, 1, dim)] * 3, context=tokens, causal=False)
     # 4·tokens²·dim against 4·tokens·dim·(dim + 1)
     assert (total(linear(1, tokens, 1, dim, dim)) < softmax) == (tokens > dim + 1)
+
+
+def test_separable_attention_needs_no_matrix_product():
+    shapes = [(2, 128, 4, 256), (2, 1, 4, 256)]
+    op, tensors, shape = one(ContextSum, shapes)
+    assert shape == (2, 128, 4, 1)
+    assert op.work(tensors).flops == 2 * 2 * 128 * 4 * 256  # a product and an addition per key
+    assert op.work(tensors).matrix is None
+
+
+def test_rearranging_keeps_the_elements():
+    assert one(Rearrange, [(2, 64, 32, 32)], shape=(8, 256, 64))[2] == (8, 256, 64)

@@ -33,6 +33,8 @@ PUBLISHED = [  # a published network, and the one that it is a multiple of
     ("efficientnet-b4", "efficientnet-b0", {"width": 1.4, "depth": 1.8}),
     ("efficientnet-b7", "efficientnet-b0", {"width": 2.0, "depth": 3.1}),
     ("efficientvit-l3", "efficientvit-l2", {"width": 2}),
+    ("mobilevitv2-2.00", "mobilevitv2-1.00", {"width": 2}),
+    ("mobilevitv2-1.50", "mobilevitv2-1.00", {"width": 1.5}),
 ]
 
 
@@ -116,6 +118,29 @@ def test_factors_are_axes_of_a_prediction():
     assert wide.model.parameters == same.model.parameters > ps.model("resnet50").parameters
 
 
+def test_growth_is_fast_compound_scaling():
+    job = ps.SinglePass(batch=8, dtype="fp16")
+    grown = ps.predict("regnety-16gf", job, on="rtx-3090", what_if={"model.growth": 4})
+    same = ps.model("regnety-16gf").scaled(**vars(compound_scaling(growth=4.0)))
+    assert grown.model == same
+    assert grown.model.macs == pytest.approx(4 * ps.model("regnety-16gf").macs, rel=0.1)
+    for nonsense in (0, -1, "nan", "inf"):
+        with pytest.raises(InputError, match="expected a factor"):
+            ps.predict("regnety-16gf", job, on="rtx-3090", what_if={"model.growth": nonsense})
+
+
+def test_factors_are_axes_of_a_sweep():
+    pytest.importorskip("xarray")
+    from perfsim.sweeps import sweep
+
+    job = ps.SinglePass(batch=8, dtype="fp16")
+    found = sweep("convnext-tiny", job, "rtx-3090", vary={"model.width": [1.0, 1.5], "model.depth": [1.0, 2.0]})
+    for width in (1.0, 1.5):
+        for depth in (1.0, 2.0):
+            one = ps.predict(ps.model("convnext-tiny").scaled(width=width, depth=depth), job, on="rtx-3090")
+            assert float(found.runtime.sel({"model.width": width, "model.depth": depth})) == pytest.approx(one.runtime)
+
+
 def run(*words):
     return CliRunner().invoke(cli, [str(word) for word in words])
 
@@ -136,7 +161,7 @@ REFUSALS = [
     ),
     (
         "resnet50", {"model.heigth": 2}, UnknownNameError,
-        'unknown what-if path "model.heigth"; did you mean model.width, model.depth or model.resolution? '
+        'unknown what-if path "model.heigth"; did you mean model.width, model.depth or model.growth? '
         "e.g. model.width=1.2",
     ),
     ("resnet50", {"model.width": "wide"}, InputError, "model.width=wide: expected a factor such as 1.2 or x1.2"),

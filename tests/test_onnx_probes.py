@@ -112,7 +112,9 @@ def test_multi_head_attention(tmp_path):
     assert macs(g, tmp_path, y) == tokens * width * 4 * width + 2 * tokens * tokens * width
 
 
-@pytest.mark.parametrize(("kind", "gates", "directions"), [("LSTM", 4, 1), ("LSTM", 4, 2), ("GRU", 3, 1), ("RNN", 1, 1)])
+@pytest.mark.parametrize(
+    ("kind", "gates", "directions"), [("LSTM", 4, 1), ("LSTM", 4, 2), ("GRU", 3, 1), ("RNN", 1, 1)]
+)
 def test_lstm_of_50_steps(tmp_path, kind, gates, directions):
     steps, batch, inputs, hidden = 50, 2, 128, 256
     g = Graph()
@@ -132,7 +134,9 @@ def test_rfft2(tmp_path):
     p = predicted(g, tmp_path, y, opset=20)
     rows, columns = n * 2.5 * n * math.log2(n), (n // 2 + 1) * 5 * n * math.log2(n)
     assert p.flops == rows + columns
-    assert p.flops == pytest.approx(2.5 * n * n * math.log2(n * n), rel=0.02)  # half of a complex transform of n² points
+    assert p.flops == pytest.approx(
+        2.5 * n * n * math.log2(n * n), rel=0.02
+    )  # half of a complex transform of n² points
 
 
 def test_complex_fft(tmp_path):
@@ -145,7 +149,8 @@ def scan_graph(steps, width, state):
     """h = a·h + b·x; y = Σ c·h, as a Scan over the steps."""
     make = helper.make_node
     nodes = [
-        make("Mul", ["h", "a"], ["decayed"]), make("Unsqueeze", ["xt", "last"], ["x1"]), make("Mul", ["x1", "b"], ["driven"]),
+        make("Mul", ["h", "a"], ["decayed"]), make("Unsqueeze", ["xt", "last"], ["x1"]),
+        make("Mul", ["x1", "b"], ["driven"]),
         make("Add", ["decayed", "driven"], ["h_next"]), make("Mul", ["h_next", "c"], ["weighted"]),
         make("ReduceSum", ["weighted", "last"], ["yt"], keepdims=0),
     ]  # fmt: skip

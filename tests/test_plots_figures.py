@@ -1,15 +1,14 @@
 """Figures of predictions through the data of their artists; how they look is checked by eye."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
-from matplotlib import rc_context
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 
 import perfsim as ps
+from perfsim.catalog import model_names
 from perfsim.catalog.accuracy import accuracies
 from perfsim.cli.main import cli
 from perfsim.errors import InputError
@@ -21,14 +20,8 @@ from perfsim.plots import (
     efficiency_gap,
     memory_timeline,
     pareto,
-    waterline,
-    waterline_time,
 )
-from perfsim.plots.frame import scale_of
-from perfsim.plots.kinds import GROUPS, OTHER, group_colour, group_of
 from perfsim.plots.labels import Box
-from perfsim.plots.style import DARK, LIGHT, SIZES, look_of
-from perfsim.plots.waterline import waterline_data
 from perfsim.prediction.breakdown import ASPECTS, breakdown_of
 from perfsim.prediction.gap import gap_points, pareto_front, rated
 from perfsim.prediction.timeline import PARTS, memory_timeline_of
@@ -39,12 +32,6 @@ JOB = ps.SinglePass(batch=16, dtype="fp16")
 
 def axes(size=(7.0, 3.6)):
     return Figure(figsize=size, layout="constrained").subplots()
-
-
-def bars(ax, label):
-    """(left, bottom, width, height) of the bars of a container."""
-    found = next(c for c in ax.containers if c.get_label() == label)
-    return [(b.get_x(), b.get_y(), b.get_width(), b.get_height()) for b in found]
 
 
 def line(ax, label):
@@ -60,138 +47,6 @@ def vision():
 def language():
     job = ps.Inference(prompt_tokens=512, output_tokens=16, batch=8, dtype="bf16")
     return ps.predict("llama-3.1-8b", job, on="h100-sxm5-80gb", stack="vllm")
-
-
-# waterline
-
-
-def test_bars_are_as_wide_as_bytes_and_as_high_as_intensities(vision):
-    ax = axes()
-    assert waterline(vision, ax=ax) is ax
-    result = waterline_of(vision)
-    kernels = [k for k in result.kernels if k.traffic]
-    drawn = bars(ax, "_kernels")
-    unit = 1e9 if "[GB]" in ax.get_xlabel() else 1e6
-    assert [w for _, _, w, _ in drawn] == pytest.approx([k.traffic / unit for k in kernels])
-    assert [h for _, _, _, h in drawn] == pytest.approx([k.operational_intensity for k in kernels])
-    assert sum(w * h for _, _, w, h in drawn) * unit == pytest.approx(result.flops)  # the area is the work
-    ends = [x + w for x, _, w, _ in drawn]
-    assert [x for x, *_ in drawn] == pytest.approx([0.0, *ends[:-1]])  # side by side, in order
-
-
-def test_water_fills_up_to_the_ridge_point_and_its_area_is_what_is_lost(vision):
-    ax = waterline(vision, ax=axes())
-    result = waterline_of(vision)
-    ridge = result.ridge_point
-    water = bars(ax, "_water")
-    unit = 1e9 if "[GB]" in ax.get_xlabel() else 1e6
-    assert all(y + h == pytest.approx(ridge) for _, y, _, h in water if h)
-    assert sum(w * h for _, _, w, h in water) * unit == pytest.approx(result.submerged_flops)
-    assert set(line(ax, "_ridge point").get_ydata()) == {ridge}
-    assert sum(h > 0 for *_, h in water) == sum(k.operational_intensity < ridge for k in result.kernels if k.traffic)
-
-
-def test_bars_that_the_top_cuts_have_a_mark(vision):
-    ax = waterline(vision, ax=axes())
-    top = ax.get_ylim()[1]
-    assert top == pytest.approx(2 * waterline_of(vision).ridge_point)
-    cut = [(x, x + w) for x, _, w, h in bars(ax, "_kernels") if h > top]
-    marks = [float(m.get_xdata()[0]) for m in ax.get_lines() if m.get_label() == "_continued"]
-    assert marks
-    assert all(any(low <= mark <= high for low, high in cut) for mark in marks)
-
-
-def test_the_title_sets_the_attainable_beside_the_aggregate(vision):
-    ax = waterline(vision, ax=axes((9, 4)))
-    result = waterline_of(vision)
-    assert ax.get_title("left").split("\n") == [
-        "convnext-tiny, rtx-3090, layerwise stack",
-        f"attainable {100 * result.attainable_efficiency:.0f} % of peak, "
-        f"roofline of the aggregate {100 * result.aggregate_efficiency:.0f} %",
-    ]
-
-
-def test_another_device_adds_a_line_and_leaves_the_bars(vision):
-    other = ps.predict("convnext-tiny", JOB, on="a100-sxm4-80gb", stack="layerwise")
-    one, both = waterline(vision, ax=axes()), waterline([vision, other], ax=axes())
-    assert bars(one, "_kernels") == bars(both, "_kernels")
-    lines = [float(each.get_ydata()[0]) for each in both.get_lines() if each.get_label() == "_ridge point"]
-    assert lines == [waterline_of(p).ridge_point for p in (vision, other)]
-
-
-def test_the_other_view_has_times_and_parts_that_fill_each_column(language):
-    ax = waterline_time(language, ax=axes())
-    result = waterline_of(language)
-    kernels = [k for k in result.kernels if k.runtime]
-    parts = [bars(ax, name) for name in ("_compute", "_water", "_rest")]
-    assert [w for _, _, w, _ in parts[0]] == pytest.approx([k.runtime * 1e3 for k in kernels])
-    assert [sum(column) for column in zip(*([h for *_, h in p] for p in parts), strict=True)] == pytest.approx(
-        [100.0] * len(kernels)
-    )
-    area = sum(w * h / 100 for _, _, w, h in parts[0]) / 1e3
-    assert area == pytest.approx(result.flops / result.peak, rel=1e-3)  # arithmetic at the peak [s]
-    assert line(ax, "_attainable").get_ydata()[0] == pytest.approx(100 * result.attainable_efficiency)
-    assert line(ax, "_predicted").get_ydata()[0] == pytest.approx(100 * language.mfu)
-    host = next(i for i, k in enumerate(kernels) if k.kind == "host")
-    assert parts[0][host][3] == parts[1][host][3] == 0  # neither computes nor moves
-
-
-def test_what_has_no_traffic_is_told_and_phases_are_separated(language):
-    ax = waterline(language, ax=axes())
-    host = sum(k.runtime for k in waterline_of(language).kernels if not k.traffic) / language.runtime
-    assert ax.get_legend().get_title().get_text() == f"without traffic, so without width: {100 * host:.0f} % of the time"
-    texts = [text.get_text() for text in ax.texts]
-    assert "decode" in texts
-    assert line(ax, "_phase").get_xdata()[0] == pytest.approx(
-        sum(k.traffic for k in waterline_of(language).kernels if k.phase == "prefill") / 1e9
-    )
-
-
-@pytest.mark.parametrize("size", [(3.3, 2.6), (7.0, 3.6)])
-def test_labels_stay_in_their_column(vision, size):
-    with rc_context({"font.size": SIZES["column" if size[0] < 4 else "page"][1]}):
-        ax = waterline(vision, ax=axes(size))
-        ax.figure.draw_without_rendering()
-        names = [t for t in ax.texts if isinstance(t, Annotation) and t.get_label() == "_name"]
-        boxes = [t.get_window_extent() for t in names]
-    inside = ax.get_window_extent()
-    assert all(box.y1 <= inside.y1 + 1 and box.y0 >= inside.y0 for box in boxes)
-    placed = [Box(b.x0, b.y0, b.x1, b.y1) for b in boxes]
-    assert not any(a.overlaps(b) for i, a in enumerate(placed) for b in placed[:i])
-
-
-def test_what_does_not_share_bars_is_refused(vision, language):
-    for given, message in (
-        ([], "waterline: an empty list, expected a prediction"),
-        ("resnet50", "waterline: str given, expected a Prediction"),
-        ([vision, language], "waterline: convnext-tiny (single-pass, batch 16, dtype fp16, image size 224) and "
-         "llama-3.1-8b (inference, batch 8, prompt tokens 512, output tokens 16, dtype bf16) have different bars; draw "
-         "each on axes of its own"),
-    ):  # fmt: skip
-        with pytest.raises(InputError) as error:
-            waterline_data(given)
-        assert str(error.value) == message
-    with pytest.raises(InputError, match="one prediction at a time"):
-        waterline_time([vision, vision], ax=axes())
-
-
-# colours
-
-
-def test_a_kind_has_one_colour_everywhere_and_every_group_its_own():
-    for dark in (LIGHT, DARK):
-        with rc_context(dark):
-            look = look_of(axes())
-            colours = [to_rgb(group_colour(g, look)) for g, (index, _) in GROUPS.items() if index is not None]
-        assert len(set(colours)) == len(colours)
-    assert (group_of("gelu"), group_of("linear"), group_of("unheard-of")) == ("element-wise", "matrix product", OTHER)
-
-
-def test_scales_have_the_prefix_that_fits():
-    assert [scale_of(v, "B").unit for v in (0, 5e-10, 0.5, 1, 999, 1e3, 2e12)] == [
-        "nB", "nB", "mB", "B", "B", "kB", "TB"
-    ]  # fmt: skip
-    assert scale_of(2e-3, "s").factor == 1e-3
 
 
 # memory
@@ -211,7 +66,7 @@ def test_the_timeline_covers_the_runtime_and_reaches_what_the_prediction_says(na
 
 def test_a_cache_grows_by_one_position_per_step(language):
     steps = [m for m in memory_timeline_of(language).moments if m.phase == "decode"]
-    per_step = {b.parts["kv_cache"] - a.parts["kv_cache"] for a, b in zip(steps, steps[1:], strict=False)}
+    per_step = {b.parts["kv_cache"] - a.parts["kv_cache"] for a, b in pairwise(steps)}
     assert len(steps) == 15
     # 32 layers × 8 sequences × keys and values × 8 heads × 128 × 2 bytes, in blocks of 16 positions
     assert per_step <= {0, 16 * 32 * 8 * 2 * 8 * 128 * 2}
@@ -227,10 +82,11 @@ def test_layers_are_told_one_after_the_other(vision):
 def test_stacked_parts_and_the_capacity(language):
     ax = memory_timeline(language, ax=axes())
     timeline = memory_timeline_of(language)
-    total = next(p for p in ax.patches if p.get_label() == "_total")
-    assert total.get_data().values * 1e9 == pytest.approx([m.total for m in timeline.moments])
+    on_top = next(p for p in ax.patches if p.get_label() == "_activations")
+    assert on_top.get_data().values * 1e9 == pytest.approx([m.total for m in timeline.moments])
     assert not [each for each in ax.get_lines() if each.get_label() == "_capacity"]  # more than four times as high
-    assert ax.get_title("left").endswith("16.7 GB of 85.9 GB, 19 %")
+    used = timeline.peak.total
+    assert ax.get_title("left").endswith(f"at most {used / 1e9:.3g} GB of 85.9 GB, {100 * used / (80 * 2**30):.0f} %")
     mark = line(ax, "_peak")
     assert mark.get_ydata()[0] * 1e9 == pytest.approx(timeline.peak.total)
 
@@ -267,7 +123,9 @@ def test_pieces_lie_end_to_end(draw, vision, language):
         for row, bar in enumerate(container):
             rows[row].append((bar.get_x(), bar.get_width()))
     for row, p in enumerate((vision, language)):
-        assert [x for x, _ in rows[row]] == pytest.approx([sum(w for _, w in rows[row][:i]) for i in range(len(rows[row]))])
+        assert [x for x, _ in rows[row]] == pytest.approx(
+            [sum(w for _, w in rows[row][:i]) for i in range(len(rows[row]))]
+        )
         assert sum(w for _, w in rows[row]) == pytest.approx(p.runtime * 1e3)
     low, high = ax.get_xlim()
     assert low == 0
@@ -321,10 +179,11 @@ def test_accuracy_is_declared_or_known_or_refused(family):
     assert rated(family[0]).source == "pytorch/vision 0.29.2 ResNet18_Weights.IMAGENET1K_V1"
     small = ps.predict("resnet18", ps.SinglePass(image_size=160, dtype="fp16"), on="rtx-3090")
     for call, message in (
-        (lambda: rated(small), "no accuracy of resnet18: measurements/accuracy.csv has it at 224 pixels, the job has 160; "
-         "declare it, e.g. --accuracy resnet18=0.79"),
-        (lambda: rated(small, {"resnet18": 76.1}), "accuracy of resnet18 is 76.1, expected a share above 0 and at most 1, "
-         "e.g. 0.79"),
+        (lambda: rated(small),
+         "no accuracy of resnet18: measurements/accuracy.csv has it at 224 pixels, the job has 160; declare it, "
+         "e.g. --accuracy resnet18=0.79"),
+        (lambda: rated(small, {"resnet18": 76.1}),
+         "accuracy of resnet18 is 76.1, expected a share above 0 and at most 1, e.g. 0.79"),
         (lambda: gap_points([]), "efficiency gap: an empty list, expected predictions"),
     ):  # fmt: skip
         with pytest.raises(InputError) as error:
@@ -333,8 +192,6 @@ def test_accuracy_is_declared_or_known_or_refused(family):
 
 
 def test_the_table_of_accuracies_names_models_of_the_catalogue():
-    from perfsim.catalog import model_names
-
     rows = accuracies()
     assert {row.model for row in rows} <= set(model_names())
     assert all(0.5 < row.top1 < 0.9 and row.source and row.weights for row in rows)
@@ -386,7 +243,7 @@ def test_waterline_json_is_that_of_the_contract(vision):
 )
 def test_every_figure_draws_and_prints(figure, models, more, key, tmp_path):
     target = tmp_path / "figure.svg"
-    result = run(figure, *models, *VISION, *more, "--size", "column", "--dark", "-o", target, "--json")
+    result = run(figure, *models, *VISION, *more, "--dark", "-o", target, "--json")
     assert result.exit_code == 0, result.output
     assert result.stderr == f"perfsim: figure written to {target}\n"
     assert key in json.loads(result.stdout)

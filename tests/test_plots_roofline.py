@@ -174,7 +174,7 @@ def test_a_kind_keeps_its_colour():
     look = look_of(axes())
     one, two = kind_colours(["linear", "norm"], look), kind_colours(["odd", "norm", "linear"], look)
     assert (one["linear"], one["norm"]) == (two["linear"], two["norm"])
-    assert len(set(kind_colours([f"kind {i}" for i in range(20)], look).values())) == 9  # eight colours and the rest
+    assert len(set(kind_colours([f"kind {i}" for i in range(20)], look).values())) == 10  # nine colours and the rest
 
 
 def test_what_cannot_be_drawn_is_refused():

@@ -46,6 +46,8 @@ LAZY_LIBRARIES = {
     "numba",
     "distributed",
     "pyarrow",
+    "h5netcdf",
+    "h5py",
     "scipy",
 }
 """Libraries that are imported inside functions, so that a plain prediction starts without them."""

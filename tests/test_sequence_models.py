@@ -252,3 +252,32 @@ def test_bart_by_hand():
     fronts = 100 * 64 + 2 * (32 * 64 + norm)
     stacks = 2 * (attention + mlp + 2 * norm) + 3 * (2 * attention + mlp + 3 * norm)
     assert from_config(table, "bart", "c").parameters == fronts + stacks
+
+
+FLAN = {
+    "model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "d_ff": 2048, "d_kv": 64, "d_model": 768,
+    "decoder_start_token_id": 0, "dense_act_fn": "gelu_new", "dropout_rate": 0.1, "feed_forward_proj": "gated-gelu",
+    "is_encoder_decoder": True, "is_gated_act": True, "layer_norm_epsilon": 1e-06, "num_decoder_layers": 12,
+    "num_heads": 12, "num_layers": 12, "output_past": True, "relative_attention_max_distance": 128,
+    "relative_attention_num_buckets": 32, "tie_word_embeddings": False, "vocab_size": 32128, "n_positions": 512,
+}  # fmt: skip
+MAMBA = {
+    "model_type": "mamba", "conv_kernel": 4, "d_inner": 1536, "d_model": 768, "expand": 2, "fused_add_norm": True,
+    "hidden_act": "silu", "hidden_size": 768, "intermediate_size": 1536, "n_layer": 24, "num_hidden_layers": 24,
+    "pad_vocab_size_multiple": 8, "residual_in_fp32": True, "rms_norm": True, "ssm_cfg": {}, "state_size": 16,
+    "time_step_floor": 0.0001, "time_step_rank": 48, "use_bias": False, "use_conv_bias": True, "vocab_size": 50280,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "parameters"), [(FLAN, 247_577_856), (MAMBA, 129_135_360)])
+def test_whole_configurations_leave_nothing_unread(table, parameters):
+    model = from_config(table, "x", "config.json")
+    assert (model.parameters, model.remarks) == (parameters, ())
+
+
+def test_a_feed_forward_block_that_t5_does_not_have():
+    with pytest.raises(ConfigError) as refusal:
+        from_config(FLAN | {"feed_forward_proj": "swiglu"}, "x", "config.json")
+    assert str(refusal.value) == (
+        "config.json: feed_forward_proj: is 'swiglu', expected relu, gelu, gated-gelu or gated-silu"
+    )

@@ -7,13 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import perfsim as ps
-from perfsim.costs.waterline import (
-    aggregate_efficiency,
-    attainable_efficiency,
-    efficiency_gap,
-    submerged,
-    submersible,
-)
+from perfsim.costs.waterline import aggregate_efficiency, attainable_efficiency, efficiency_gap, submerged, submersible
 from perfsim.errors import InputError, UnitError
 from perfsim.prediction.waterline import waterline_of
 from perfsim.quantities.dimensions import DIMENSIONLESS, Dimension, Traced

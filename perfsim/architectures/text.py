@@ -126,9 +126,7 @@ class Stack:
         tables = self._tables(b, step, "decoder_layer")
         with b.region("decoder_layer", self.count):
             x = self.norm.branch(b, step, x, "attention", lambda y: self.attention.behind(b, step, y, tables))
-            x = self.norm.branch(
-                b, step, x, "cross", lambda y: self.attention.across(b, step, y, source, positions)
-            )
+            x = self.norm.branch(b, step, x, "cross", lambda y: self.attention.across(b, step, y, source, positions))
             x = self._feed(b, step, x)
         return self.norm.apply(b, step, "decoder_layer.norm", x) if self.norm.first else x
 

@@ -12,7 +12,7 @@ from perfsim.architectures import Model
 from perfsim.catalog.files import find, looks_like_path, names, read_toml, shown
 from perfsim.catalog.reader import Fields
 from perfsim.catalog.vision import vision_model
-from perfsim.errors import CatalogError, ConfigError
+from perfsim.errors import CatalogError
 from perfsim.importers.huggingface import from_config
 from perfsim.importers.onnx import read_onnx
 

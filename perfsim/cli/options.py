@@ -69,7 +69,7 @@ _OPTIONS = (
     click.option("--image-size", type=int, help="Pixels per side (single-pass, diffusion)."),
     click.option("--steps", type=int, help="Passes of the denoiser per image (diffusion)."),
     click.option("--global-batch", type=int, help="Samples per step (training; not in this version)."),
-    click.option("--sequence", type=int, help="Tokens per sample (training; not in this version)."),
+    click.option("--sequence", type=int, help="Tokens per text (single-pass; training is not in this version)."),
     click.option("--using", multiple=True, metavar="NAME:key=value,...", help="Technique; repeatable, in order."),
     click.option("--set", "changes", multiple=True, metavar="PATH=VALUE",
                  help='What-if, repeatable: device.memory.main.bandwidth="4 TB/s", stack.kernel_launch=x0.5.'),
@@ -112,7 +112,9 @@ class Request:
         PerfsimError
             where the parts do not go together.
         """
-        return predict(self.model, self.job, self.system, stack=self.stack, using=self.using, strict=self.strict, **self.money)
+        return predict(
+            self.model, self.job, self.system, stack=self.stack, using=self.using, strict=self.strict, **self.money
+        )
 
 
 def read_request(model: str, on: str, options: Mapping[str, Any]) -> Request:

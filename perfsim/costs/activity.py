@@ -29,8 +29,13 @@ class ActivityPower:
     idle: Number
     sleep: Number
 
+    @property
+    def maximum(self) -> Number:
+        """Power with all cores at full activity [W]."""
+        return self.base + self.cores
+
     def energy(self, phase: PhaseCost, device: Device) -> Number:
-        """Energy of one device over a phase [J]. A kernel counts with its activity, that of a full one unless planned."""
+        """Energy of one device over a phase [J]. A kernel counts with its activity, in full unless planned."""
         busy = sum(
             phase.over_job(cost.compute * count * (1.0 if cost.plan is None else cost.plan.activity))
             for cost, count in phase.kernels

@@ -14,13 +14,13 @@ from perfsim.graph import OperatorGraph, Unit
 
 __all__ = ["kernel_costs"]
 
-Costs = tuple[tuple[KernelCost, ...], tuple[Misfit, ...]]
+Costs = tuple[tuple[KernelCost, ...], tuple[Misfit, ...] | None]
 
 
 def kernel_costs(
     graph: OperatorGraph, lowered: tuple[Kernel, ...], system: System, stack: Stack, repeated: bool
 ) -> Costs:
-    """Cost of every kernel, in order, and what does not fit; the stack decides how memory is managed.
+    """Cost of every kernel, in order, and what does not fit (None: no plan); the stack decides how memory is managed.
 
     repeated: whether the pass is run again and again.
 
@@ -29,31 +29,30 @@ def kernel_costs(
     InputError
         if the device cannot do the work.
     """
-    run = _tiled if stack.tiles else _cached
-    return run(graph, lowered, system, stack, repeated)
+    if stack.tiles:
+        return _tiled(graph, lowered, system, stack)
+    return _cached(graph, lowered, system, stack, repeated), None
 
 
 def _cached(
     graph: OperatorGraph, lowered: tuple[Kernel, ...], system: System, stack: Stack, repeated: bool
-) -> Costs:
+) -> tuple[KernelCost, ...]:
     """Every kernel on its own; what a cache keeps between them does not cross main memory."""
     cache = system.device.cache
     moved = borders(graph, lowered, None if cache is None else cache.capacity, repeated)
     return tuple(
         kernel_cost(kernel, graph, system, stack, border) for kernel, border in zip(lowered, moved, strict=True)
-    ), ()
+    )
 
 
-def _tiled(
-    graph: OperatorGraph, lowered: tuple[Kernel, ...], system: System, stack: Stack, repeated: bool
-) -> Costs:
+def _tiled(graph: OperatorGraph, lowered: tuple[Kernel, ...], system: System, stack: Stack) -> Costs:
     """All kernels as one plan, tiled for the scratchpads."""
     dtype = lowered[0].lead.compute_dtype(graph.tensors)
     machine = machine_of(system.device, stack, dtype)
     names = [kernel.lead.name for kernel in lowered]
     plan = plan_network(names, lowered, graph, _order(graph, lowered), machine)
     costs = [
-        _planned(kernel, graph, system, stack, layer) for kernel, layer in zip(lowered, plan.layers, strict=True)
+        _planned(kernel, graph, system, layer) for kernel, layer in zip(lowered, plan.layers, strict=True)
     ]
     return tuple(costs), plan.misfits
 
@@ -66,7 +65,7 @@ def _order(graph: OperatorGraph, lowered: Sequence[Kernel]) -> list[int]:
     return order
 
 
-def _planned(kernel: Kernel, graph: OperatorGraph, system: System, stack: Stack, plan: LayerPlan) -> KernelCost:
+def _planned(kernel: Kernel, graph: OperatorGraph, system: System, plan: LayerPlan) -> KernelCost:
     """The cost of one kernel by its plan: arithmetic and DMA overlap, fixed work and waiting come on top."""
     lead, works = kernel.lead, [(op, op.work(graph.tensors)) for op in kernel.operators]
     work = next(w for op, w in works if op is lead)

@@ -14,7 +14,10 @@ __all__ = ["Memory", "activation_peak", "alive_activations", "memory_of"]
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Bytes on the fullest device [byte], and its capacity [byte], None if unknown; misfits: what a scratchpad lacks."""
+    """Bytes on the fullest device [byte], and its capacity [byte], None if unknown.
+
+    misfits: what no level has room for, by the plan of a device without caches; None where there is no such plan.
+    """
 
     weights: Number
     kv_cache: Number
@@ -23,7 +26,7 @@ class Memory:
     gradients: Number = 0
     optimizer_states: Number = 0
     workspace: Number = 0
-    misfits: tuple[Misfit, ...] = ()
+    misfits: tuple[Misfit, ...] | None = None
 
     @property
     def total(self) -> Number:
@@ -33,9 +36,9 @@ class Memory:
 
     @property
     def fits(self) -> bool | None:
-        """Whether the parts fit into the capacity, and every layer into the scratchpads; None where not known."""
-        if self.misfits:
-            return False
+        """Whether the parts fit into the capacity, or the plan into its levels; None where that is not known."""
+        if self.misfits is not None:
+            return not self.misfits
         return None if self.capacity is None else bool(self.total <= self.capacity)
 
 
@@ -51,8 +54,13 @@ def memory_of(phases: tuple[PhaseCost, ...], capacity: Number | None, pipeline: 
         kv_cache=_side_by_side(phases, Role.KV_CACHE, pipeline),
         activations=maximum(*(largest(activation_peak(p)) for p in phases)),
         capacity=capacity,
-        misfits=tuple(misfit for phase in phases for misfit in phase.misfits),
+        misfits=_misfits(phases),
     )
+
+
+def _misfits(phases: tuple[PhaseCost, ...]) -> tuple[Misfit, ...] | None:
+    planned = [phase.misfits for phase in phases if phase.misfits is not None]
+    return tuple(misfit for found in planned for misfit in found) if planned else None
 
 
 def _side_by_side(phases: tuple[PhaseCost, ...], role: Role, pipeline: int) -> Number:

@@ -23,9 +23,9 @@ def host_runtime(
 ) -> Number:  # fmt: skip
     """Time in which the host prepares and launches one step [s].
 
-    layers, collectives, kernels: in one step [1]; per_step: code outside the layers [s]; per_layer: framework code of one
-    layer [s]; per_collective: extra code around one collective [s]; per_kernel: code that launches one kernel, operator by
-    operator [s]. A captured graph has no such cost.
+    layers, collectives, kernels: in one step [1]; per_step: code outside the layers [s]; per_layer: framework code of
+    one layer [s]; per_collective: extra code around one collective [s]; per_kernel: code that launches one kernel,
+    operator by operator [s]. A captured graph has no such cost.
 
     Seen in the Megatron profiles of stanford-crfm/helm-efficiency@c31b8fc: time per decode step and layer is
     the same for widths from 1024 to 6144.
@@ -62,8 +62,8 @@ class PhaseCost:
 
     kernels: (cost of one execution, executions per step); runtime [s]; overhead: part of it in which the
     device waits for the host [s]; step_runtimes: of each step, an array if they differ [s]; serving: host time per
-    sequence between steps, part of the runtime [s]; phase: what was costed; misfits: what no level has room for. A share of the phase below 1 scales the
-    totals, not the step runtimes.
+    sequence between steps, part of the runtime [s]; phase: what was costed; misfits: what no level has room
+    for, None without a plan for scratchpads. A share of the phase below 1 scales the totals, not the step runtimes.
     """
 
     phase: Phase
@@ -74,7 +74,7 @@ class PhaseCost:
     overhead: Number
     step_runtimes: Number
     serving: Number = 0.0
-    misfits: tuple[Misfit, ...] = ()
+    misfits: tuple[Misfit, ...] | None = None
 
     @property
     def name(self) -> str:

@@ -33,8 +33,8 @@ class Unit(Enum):
 class MatrixShape:
     """``batch`` independent products of an (m × k) by a (k × n) matrix.
 
-    groups: how many of them share their rows, as the groups of a convolution do; depth: numbers of a row that lie side by
-    side in memory, the channels of a convolution, 0 for all k.
+    groups: how many of them share their rows, as the groups of a convolution do; depth: numbers of a row that lie side
+    by side in memory, the channels of a convolution, 0 for all k.
     """
 
     batch: Number
@@ -52,7 +52,8 @@ class Work:
     flops: operations [FLOP], one multiply-accumulate counted as two; unit: who does them;
     dtype: number format they are done in; matrix: shape of the matrix product, if it is one; executed: operations
     that the kernel really executes over ``flops`` [1], e.g. above 1 where it computes values twice or where a sparse
-    kernel runs below the rate of the dense one; rows: how many sums a norm has to finish before it can scale, 0 for none.
+    kernel runs below the rate of the dense one; rows: how many sums a norm has to
+    finish before it can scale, 0 for none.
     """
 
     flops: Number

@@ -2,7 +2,7 @@
 
 from perfsim.ops.attention import FusedAttention, Scores, Softmax, Values
 from perfsim.ops.batch_norm import BatchNorm
-from perfsim.ops.blocks import FromBlocks, ToBlocks
+from perfsim.ops.blocks import FromBlocks, RelativeLogits, ToBlocks
 from perfsim.ops.cache import CacheWrite
 from perfsim.ops.causal_conv import CausalConv
 from perfsim.ops.collective import AllGather, AllReduce, Collective, SendReceive
@@ -17,9 +17,9 @@ from perfsim.ops.graph_conv import Aggregate
 from perfsim.ops.group_norm import GroupNorm
 from perfsim.ops.heads import Concat, Expand, HeadLinear
 from perfsim.ops.join import Join
-from perfsim.ops.layout import JoinHeads, ToMap, ToTokens
+from perfsim.ops.layout import JoinHeads, Rearrange, ToMap, ToTokens
 from perfsim.ops.linear import Linear
-from perfsim.ops.linear_attention import KeyValueSum, LinearRead
+from perfsim.ops.linear_attention import ContextSum, KeyValueSum, LinearRead
 from perfsim.ops.norm import Norm
 from perfsim.ops.pool import GlobalPool, Pool
 from perfsim.ops.quantization import Dequantize
@@ -45,6 +45,7 @@ __all__ = [
     "Collective",
     "Combine",
     "Concat",
+    "ContextSum",
     "Conv",
     "CrossMerge",
     "CrossScan",
@@ -75,6 +76,8 @@ __all__ = [
     "MergeNeighbours",
     "Norm",
     "Pool",
+    "Rearrange",
+    "RelativeLogits",
     "Resize",
     "ResponseNorm",
     "Sample",

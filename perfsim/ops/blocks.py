@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from perfsim.graph import Operator, Shape, Tensor, Tensors, Work
 from perfsim.quantities.numbers import Number, ceil_div
 
-__all__ = ["FromBlocks", "ToBlocks"]
+__all__ = ["FromBlocks", "RelativeLogits", "ToBlocks"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,3 +64,30 @@ class FromBlocks(Operator):
     def accessed(self, tensor: Tensor, tensors: Tensors) -> Number:
         """Of the map only the shape is used [byte]."""
         return 0 if tensor.name == self.inputs[1] else tensor.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class RelativeLogits(Operator):
+    """Logits of every (query, key) pair of a block from those of its row and of its column distance.
+
+    inputs: two tensors (blocks, queries, heads, distances), each a product of the queries with learned vectors; output:
+    (blocks, heads, queries, window²), what is added to the scores. window: keys per side.
+
+    References
+    ----------
+    .. [1] I. Bello et al., "Attention Augmented Convolutional Networks", arXiv 1904.09925.
+    """
+
+    window: int = 1
+
+    kind = "relative-logits"
+    reference = "arXiv 1904.09925"
+
+    def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
+        blocks, queries, heads, _ = tensors[self.inputs[0]].shape
+        return ((blocks, heads, queries, self.window**2),)
+
+    def work(self, tensors: Tensors) -> Work:
+        """One addition per pair [FLOP]."""
+        blocks, heads, queries, keys = self.output_shapes(tensors)[0]
+        return Work(blocks * heads * queries * keys, self.unit, self.compute_dtype(tensors))

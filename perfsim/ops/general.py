@@ -15,9 +15,9 @@ __all__ = ["General", "Move", "Pointwise", "Reduction", "Unmodelled"]
 class General(Operator):
     """Outputs of stated shapes.
 
-    shapes: of the outputs; flops: of one execution [FLOP]; label: what it does, the name by which fusion rules know
-    it; touched: per input the elements that are read, None for all of them; written: elements that one execution writes,
-    None for all; note: what was assumed about it.
+    shapes: of the outputs; flops: of one execution [FLOP]; label: what it does, by which fusion rules know it; touched:
+    per input the elements that are read, None for all of them; written: elements that one execution writes, None for
+    all; note: what was assumed about it.
     """
 
     shapes: tuple[Shape, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from perfsim.graph import Operator, Shape, Tensors, Work
 from perfsim.quantities.numbers import Number
 
-__all__ = ["JoinHeads", "ToMap", "ToTokens"]
+__all__ = ["JoinHeads", "Rearrange", "ToMap", "ToTokens"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,22 @@ class JoinHeads(Operator):
     def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
         batch, places, heads, dim = tensors[self.inputs[0]].shape
         return ((batch, places, heads * dim),)
+
+    def work(self, tensors: Tensors) -> Work:
+        return Work(0, self.unit, self.compute_dtype(tensors))
+
+
+@dataclass(frozen=True, eq=False)
+class Rearrange(Operator):
+    """The same elements in the ``shape`` given, e.g. a map cut into patches; one copy, where views do not do."""
+
+    shape: tuple[Number, ...] = ()
+
+    kind = "rearrange"
+    reference = "torch.permute, torch.reshape"
+
+    def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
+        return (self.shape,)
 
     def work(self, tensors: Tensors) -> Work:
         return Work(0, self.unit, self.compute_dtype(tensors))

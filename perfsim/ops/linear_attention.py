@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perfsim.graph import MatrixShape, Operator, Shape, Tensors, Unit, Work
 
-__all__ = ["KeyValueSum", "LinearRead"]
+__all__ = ["ContextSum", "KeyValueSum", "LinearRead"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +63,25 @@ class LinearRead(Operator):
         matrix = MatrixShape(batch * heads, tokens, columns, key_dim)
         flops = 2 * batch * heads * tokens * key_dim * columns
         return Work(flops, self.unit, self.compute_dtype(tensors), matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class ContextSum(Operator):
+    """Sum over the last axis of keys (batch, dim, rows, tokens) weighted by scores (batch, 1, rows, tokens).
+
+    The context vector (batch, dim, rows, 1) of separable attention, whose queries are single numbers.
+
+    References
+    ----------
+    .. [1] S. Mehta, M. Rastegari, "Separable Self-attention for Mobile Vision Transformers", arXiv 2206.02680.
+    """
+
+    kind = "context-sum"
+    reference = "arXiv 2206.02680"
+
+    def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
+        return ((*tensors[self.inputs[0]].shape[:-1], 1),)
+
+    def work(self, tensors: Tensors) -> Work:
+        """A product and an addition per element [FLOP]."""
+        return Work(2 * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))

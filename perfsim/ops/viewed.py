@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import field, make_dataclass
 from functools import lru_cache
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perfsim.graph import Shape, Tensor, Tensors, Work
 from perfsim.graph.operator import Operator
@@ -15,23 +13,22 @@ from perfsim.quantities.numbers import Number
 
 __all__ = ["viewed"]
 
-_Base = Operator if TYPE_CHECKING else object
 
+class _Seen(Operator):
+    """Stands in front of a kind of operator: every method answers as if the inputs had the shapes in ``views``."""
 
-class _Seen(_Base):
-    """Every method answers as if the inputs had the shapes in ``views``."""
-
-    views: Mapping[str, Shape] = MappingProxyType({})
+    views: tuple[Shape | None, ...] = ()
 
     def _seen(self, tensors: Tensors) -> Tensors:
         own = {name: tensors[name] for name in (*self.inputs, *self.outputs) if name in tensors}
-        return own | {name: own[name].replace(shape=shape) for name, shape in self.views.items()}
+        shapes = {name: shape for name, shape in zip(self.inputs, self.views, strict=False) if shape is not None}
+        return own | {name: own[name].replace(shape=shape) for name, shape in shapes.items()}
 
     def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
-        return super().output_shapes(self._seen(tensors))
+        return super().output_shapes(self._seen(tensors))  # type: ignore[safe-super]
 
     def work(self, tensors: Tensors) -> Work:
-        return super().work(self._seen(tensors))
+        return super().work(self._seen(tensors))  # type: ignore[safe-super]
 
     def accessed(self, tensor: Tensor, tensors: Tensors) -> Number:
         seen = self._seen(tensors)
@@ -43,11 +40,11 @@ class _Seen(_Base):
 
 @lru_cache(maxsize=256)
 def viewed(kind: type[Operator]) -> type[Operator]:
-    """``kind`` with a field ``views``: input name → shape under which it is read, of as many elements.
+    """``kind`` with a field ``views``: per input the shape under which it is read, None for its own.
 
     The result is a subclass of ``kind``, so rewrites that look for ``kind`` find it.
     """
-    fields: list[tuple[str, Any, Any]] = [("views", Mapping[str, Shape], field(default_factory=dict))]
+    fields: list[tuple[str, Any, Any]] = [("views", tuple[Shape | None, ...], field(default=()))]
     made = make_dataclass(f"Viewed{kind.__name__}", fields, bases=(_Seen, kind), frozen=True, eq=False)
     made.__doc__ = kind.__doc__
     return made

@@ -11,7 +11,18 @@ from typing import Any
 from perfsim.plots.labels import spread
 from perfsim.plots.style import Look, figure_of
 
-__all__ = ["CHARACTER", "Scale", "beside", "legend_below", "phase_borders", "scale_of", "small", "titled", "width_of"]
+__all__ = [
+    "CHARACTER",
+    "Scale",
+    "beside",
+    "legend_below",
+    "percent",
+    "phase_borders",
+    "scale_of",
+    "small",
+    "titled",
+    "width_of",
+]
 
 
 def small() -> float:
@@ -44,6 +55,13 @@ def scale_of(largest: float, unit: str) -> Scale:
     """The prefix with which ``largest`` is at least 1."""
     factor, prefix = next((f, p) for f, p in (*_PREFIXES, (0.0, "n")) if largest >= f)
     return Scale(factor or 1e-9, prefix + unit)
+
+
+def percent(share: float) -> str:
+    """A share with two digits."""
+    if share < 0.001:
+        return "< 0.1 %"
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
 
 
 def width_of(ax: Any) -> float:

@@ -16,10 +16,14 @@ OTHER = "layout and other"
 
 GROUPS: Mapping[str, tuple[int | None, tuple[str, ...]]] = MappingProxyType(
     {
-        "matrix product": (0, ("linear", "product", "matmul", "head-linear")),
-        "convolution": (4, ("conv", "transposed-conv", "deformable-conv", "fused-block")),
+        "matrix product": (0, ("linear", "matmul", "head-linear", "sparse-product")),
+        "convolution": (4, ("conv", "transposed-conv", "fft", "fft-conv")),
+        "fused block": (8, ("fused-block",)),
         "depthwise, grouped": (7, ("depthwise-conv", "grouped-conv", "causal-conv")),
-        "attention": (1, ("attention", "scores", "softmax", "values", "key-value-sum", "linear-read")),
+        "attention, scan": (1, (
+            "attention", "scores", "softmax", "values", "key-value-sum", "linear-read", "relative-logits",
+            "scan", "chunked-scan", "recurrent", "lstm", "gru",
+        )),
         "experts": (6, ("experts", "top-k", "combine")),
         "norm": (2, ("norm", "batch-norm", "group-norm", "response-norm")),
         "element-wise": (3, ("elementwise", *FUNCTIONS)),
@@ -27,8 +31,8 @@ GROUPS: Mapping[str, tuple[int | None, tuple[str, ...]]] = MappingProxyType(
         "link": (None, ("collective", "all-reduce", "all-gather", "send-receive", "reduce-scatter", "all-to-all")),
         "host": (None, ("host",)),
     }
-)
-"""Group → index of its colour (None: the faint one) and its kinds, in the order of legends."""
+)  # fmt: skip
+"""Group → index of its colour (None: a grey) and its kinds, in the order of legends."""
 
 _GROUP_OF = {kind: group for group, (_, kinds) in GROUPS.items() for kind in kinds}
 
@@ -40,8 +44,12 @@ def group_of(kind: str) -> str:
 
 def group_colour(group: str, look: Look) -> Any:
     """Colour of a group, the same in every figure of a look."""
+    from matplotlib.colors import to_rgb
+
     index = GROUPS[group][0]
-    return look.faint if index is None else look.shade(COLOURS[index])
+    if index is None:
+        return look.faint if group == "host" else to_rgb(look.far)
+    return look.shade(COLOURS[index])
 
 
 def groups_in(kinds: Iterable[str]) -> tuple[str, ...]:

@@ -7,7 +7,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import CHARACTER, beside, legend_below, phase_borders, scale_of, small, titled, width_of
+from perfsim.plots.frame import (
+    CHARACTER,
+    beside,
+    legend_below,
+    percent,
+    phase_borders,
+    scale_of,
+    small,
+    titled,
+    width_of,
+)
 from perfsim.plots.style import COLOURS, Look, figure_of, look_of, new_axes
 from perfsim.prediction.prediction import Prediction
 from perfsim.prediction.timeline import MemoryTimeline, Moment, memory_timeline_of
@@ -68,7 +78,6 @@ def memory_timeline(result: Prediction, *, ax: Axes | None = None) -> Axes:
         ax.stairs(above, edges, baseline=below, fill=True, linewidth=0, label=f"_{part}",
                   color=look.shade(COLOURS[_COLOUR[part]]))  # fmt: skip
         below = above
-    ax.stairs(below, edges, baseline=None, color=look.ink, linewidth=0.6, label="_total")
     phase_borders(ax, [(m.phase, m.start / time.factor) for m in line.moments], end / time.factor, look)
     _capacity(ax, line, size, shown, look)
     _peak(ax, line.peak, (time.factor, size.factor), look)
@@ -89,9 +98,8 @@ def _verdict(line: MemoryTimeline) -> str:
         return f"{need}; no source gives the capacity"
     there = scale_of(line.capacity, "B")
     text = f"{line.capacity / there.factor:.3g} {there.unit}"
-    return f"{need} of {text}, {100 * total / line.capacity:.2g} %" if total <= line.capacity else (
-        f"does not fit: {need}, {text} there"
-    )  # fmt: skip
+    fits = total <= line.capacity
+    return f"{need} of {text}, {percent(total / line.capacity)}" if fits else f"does not fit: {need}, {text} there"
 
 
 def _handles(line: MemoryTimeline, look: Look) -> list[Any]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "DARK", "LIGHT", "SIZES", "Look", "figure_of", "kind_colours", "look_of", "new_axes"]
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#882255")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#882255", "#f0e442")
 """Colours that people with a colour vision deficiency can tell apart (Okabe and Ito first)."""
 
 _KINDS: Mapping[str, int] = MappingProxyType(
@@ -69,6 +69,11 @@ class Look:
     def loss(self) -> str:
         """Fill of time that is neither computing nor moving."""
         return "#3a3d44" if self.dark else "#dcdcdc"
+
+    @property
+    def far(self) -> str:
+        """Fill of communication: neither a kind of kernel nor the host."""
+        return "#c4c8cf" if self.dark else "#35383d"
 
     def over(self, fill: Any) -> Any:
         """Black or white, whichever is readable on ``fill``."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.frame import beside, legend_below, phase_borders, scale_of, titled
+from perfsim.plots.frame import beside, legend_below, percent, phase_borders, scale_of, titled
 from perfsim.plots.roofline_frame import short_names
 from perfsim.plots.style import Look, look_of, new_axes
 from perfsim.plots.waterline_parts import (
@@ -16,7 +16,7 @@ from perfsim.plots.waterline_parts import (
     columns_of,
     handles,
     named,
-    percent,
+    place_of,
     strip,
     title_pad,
     verdicts,
@@ -82,7 +82,7 @@ def waterline(result: Plotted, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, sum(widths) or 1), ylim=(-STRIP * top, top))
     ax.set_xlabel(f"traffic of main memory, cumulated [{scale.unit}]")
     ax.set_ylabel("operational intensity [FLOP/byte]")
-    devices = ", ".join(dict.fromkeys(line.device for line in lines))
+    devices = ", ".join(dict.fromkeys(place_of(line) for line in lines))
     title = f"{lines[0].model}, {devices}, {lines[0].stack} stack"
     titled(ax, title, *verdicts(lines), look=look, pad=title_pad(kernels))
     legend_below(ax, [*handles(kernels, "traffic", "bytes", look), *_water(lines[0], look)], look, _hidden(lines[0]))
@@ -101,15 +101,9 @@ VIEWS: Mapping[str, Any] = MappingProxyType({"traffic": waterline, "time": water
 
 def _bars(ax: Any, columns: Columns, heights: Sequence[float], ridge: float, top: float, look: Look) -> None:
     """Kernels, the water above them, and what they are."""
-    ax.bar(
-        columns.starts, heights, columns.widths, align="edge", color=columns.fills, edgecolor=look.paper,
-        linewidth=columns.edges, label="_kernels",
-    )  # fmt: skip
-    water = [max(ridge - height, 0.0) for height in heights]
-    ax.bar(
-        columns.starts, water, columns.widths, bottom=heights, align="edge", color=look.water, linewidth=0,
-        label="_water",
-    )  # fmt: skip
+    ground = [0.0] * len(heights)
+    columns.bars(ax, heights, ground, "kernels", color=columns.fills, edgecolor=look.paper, linewidth=columns.edges)
+    columns.bars(ax, [max(ridge - height, 0.0) for height in heights], heights, "water", color=look.water)
     strip(ax, columns, top, look)
     _continued(ax, columns, heights, top, look)
     named(ax, columns, [min(height, top) for height in heights], top, look)

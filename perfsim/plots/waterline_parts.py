@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import CHARACTER, small, width_of
+from perfsim.plots.frame import CHARACTER, percent, small, width_of
 from perfsim.plots.kinds import group_colour, group_of, groups_in
 from perfsim.plots.roofline_frame import short_names
 from perfsim.plots.style import Look, figure_of
@@ -21,7 +21,7 @@ __all__ = [
     "columns_of",
     "handles",
     "named",
-    "percent",
+    "place_of",
     "strip",
     "title_pad",
     "verdicts",
@@ -47,6 +47,15 @@ class Columns:
     points: float
     fills: Sequence[Any]
     edges: Sequence[float]
+
+    def bars(self, ax: Any, heights: Sequence[float], bottoms: Sequence[float], name: str, **style: Any) -> None:
+        """A bar per column. Narrow ones are not rounded to whole pixels, which would let some of them vanish."""
+        drawn = ax.bar(
+            self.starts, heights, self.widths, bottom=bottoms, align="edge", label=f"_{name}",
+            **{"linewidth": 0.0, **style},
+        )  # fmt: skip
+        for bar, edge in zip(drawn, self.edges, strict=True):
+            bar.set_snap(edge > 0)
 
     @property
     def end(self) -> float:
@@ -90,6 +99,11 @@ def waterlines(result: Plotted) -> list[Waterline]:
     return lines
 
 
+def place_of(line: Waterline) -> str:
+    """The devices in a title."""
+    return f"{line.devices} × {line.device}" if line.devices > 1 else line.device
+
+
 def verdicts(lines: Sequence[Waterline]) -> list[str]:
     """Attainable efficiency beside the aggregate roofline, per device."""
     names = [f"{name}: " for name in short_names([line.device for line in lines])] if len(lines) > 1 else [""]
@@ -98,13 +112,6 @@ def verdicts(lines: Sequence[Waterline]) -> list[str]:
         f"roofline of the aggregate {percent(line.aggregate_efficiency)}"
         for name, line in zip(names, lines, strict=True)
     ]
-
-
-def percent(share: float) -> str:
-    """A share with two digits."""
-    if share < 0.001:
-        return "< 0.1 %"
-    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
 
 
 def title_pad(kernels: Sequence[WaterlineKernel]) -> float:
@@ -129,10 +136,7 @@ def strip(ax: Any, columns: Columns, top: float, look: Look) -> None:
     """The kind of every kernel below its bar, and the line on which the bars stand."""
     height = [-0.75 * STRIP * top] * len(columns.widths)
     bottom = [-0.25 * STRIP * top] * len(columns.widths)
-    ax.bar(
-        columns.starts, height, columns.widths, bottom=bottom, align="edge", color=columns.fills, linewidth=0,
-        label="_strip",
-    )  # fmt: skip
+    columns.bars(ax, height, bottom, "strip", color=columns.fills)
     ax.axhline(0, color=look.ink, linewidth=0.6, label="_ground")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import beside, legend_below, phase_borders, scale_of, titled
+from perfsim.plots.frame import beside, legend_below, percent, phase_borders, scale_of, titled
 from perfsim.plots.style import Look, look_of, new_axes
 from perfsim.plots.waterline_parts import (
     STRIP,
@@ -14,7 +14,7 @@ from perfsim.plots.waterline_parts import (
     columns_of,
     handles,
     named,
-    percent,
+    place_of,
     strip,
     title_pad,
     verdicts,
@@ -62,7 +62,7 @@ def waterline_time(result: Plotted, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, sum(widths)), ylim=(-100 * STRIP, 100))
     ax.set_xlabel(f"predicted time, cumulated [{scale.unit}]")
     ax.set_ylabel("share of the peak [%]")
-    title = f"{line.model}, {line.device}, {line.stack} stack"
+    title = f"{line.model}, {place_of(line)}, {line.stack} stack"
     titled(ax, title, *verdicts(lines), look=look, pad=title_pad(kernels))
     legend_below(ax, [*handles(kernels, "runtime", "time", look), *_waiting(line, look)], look)
     _columns(ax, line, columns_of(ax, kernels, widths, look), look)
@@ -72,19 +72,14 @@ def waterline_time(result: Plotted, *, ax: Axes | None = None) -> Axes:
 
 def _columns(ax: Any, line: Waterline, columns: Columns, look: Look) -> None:
     """Computing, waiting for memory, and the rest of every kernel, on top of each other."""
-    shares = [[100 * part for part in line.shares(kernel)] for kernel in columns.kernels]
-    below = [0.0] * len(shares)
-    for index, name in enumerate(("compute", "water", "rest")):
-        part = [share[index] for share in shares]
-        first = index == 0
-        ax.bar(
-            columns.starts, part, columns.widths, bottom=below, align="edge", label=f"_{name}",
-            color=columns.fills if first else look.water if index == 1 else look.loss,
-            edgecolor=look.paper, linewidth=columns.edges if first else 0.0,
-        )  # fmt: skip
-        below = [low + high for low, high in zip(below, part, strict=True)]
+    compute, water, rest = zip(*([100 * part for part in line.shares(k)] for k in columns.kernels), strict=True)
+    ground = [0.0] * len(compute)
+    surface = [low + high for low, high in zip(compute, water, strict=True)]
+    columns.bars(ax, compute, ground, "compute", color=columns.fills, edgecolor=look.paper, linewidth=columns.edges)
+    columns.bars(ax, water, compute, "water", color=look.water)
+    columns.bars(ax, rest, surface, "rest", color=look.loss)
     strip(ax, columns, 100.0, look)
-    named(ax, columns, [share[0] for share in shares], 100.0, look)
+    named(ax, columns, compute, 100.0, look)
     spans = [(kernel.phase, start) for kernel, start in zip(columns.kernels, columns.starts, strict=True)]
     phase_borders(ax, spans, columns.end, look)
 

@@ -165,6 +165,10 @@ def _formula_lines(p: Prediction, entry: _Entry) -> Iterator[str]:
         yield f"work    = {formula_text(formula.flops)} FLOP = {format_quantity(flops, FLOP)}"
     if traffic:
         yield f"traffic = {formula_text(formula.traffic)} byte = {format_quantity(traffic, BYTES)}"
+    if cost.plan is not None:
+        yield from cost.plan.lines()
+        yield f"bound   : {entry.row.bound}"
+        return
     main = float(of_step(cost.traffic, step))
     if main < traffic * (1 - 1e-9):
         device = p.system.device

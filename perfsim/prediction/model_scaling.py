@@ -1,5 +1,5 @@
-"""What-ifs on the model itself: ``model.width``, ``model.depth`` and ``model.resolution`` of a vision network, and
-``model.axis.NAME`` of an imported graph.
+"""What-ifs on the model itself: width, depth, resolution and growth of a vision network, and ``model.axis.NAME`` of an
+imported graph.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from perfsim.architectures import Model, VisionModel
+from perfsim.architectures.vision import compound_scaling
 from perfsim.errors import InputError, UnknownNameError
 from perfsim.importers.onnx import OnnxModel
 
@@ -19,14 +20,15 @@ PREFIX = "model."
 AXIS = "model.axis."
 """Start of the paths that bind an open axis of an imported graph."""
 
-FACTORS = ("width", "depth", "resolution")
+FACTORS = ("width", "depth", "resolution", "growth")
+"""``growth`` is one of the work, which fast compound scaling turns into the other three."""
 
 
 def scaled_model(model: Model, changes: Mapping[str, Any]) -> tuple[Model, dict[str, Any]]:
     """The model with the factors of ``changes`` applied, and the changes that are not about the model.
 
     A factor is a number such as ``1.2``, or a text such as ``"1.2"`` or ``"x1.2"``: all are multipliers of the
-    model's own width, depth and resolution.
+    model's own width, depth and resolution, or of its work (``model.growth``: fast compound scaling).
 
     Raises
     ------
@@ -46,7 +48,12 @@ def scaled_model(model: Model, changes: Mapping[str, Any]) -> tuple[Model, dict[
     if not isinstance(model, VisionModel):
         paths = " and ".join(PREFIX + name for name in factors)
         raise InputError(f"{paths}: {model.name} is a {model.family}, expected a vision network; leave it out")
-    return model.scaled(**factors), rest
+    growth = factors.pop("growth", 1.0)
+    if not growth > 0:
+        raise InputError(f"{PREFIX}growth={growth}: expected a factor above 0")
+    multipliers = compound_scaling(growth=growth)
+    together = {name: value * factors.get(name, 1.0) for name, value in vars(multipliers).items()}
+    return model.scaled(**together), rest
 
 
 def _bound(model: Model, axes: Mapping[str, Any]) -> Model:

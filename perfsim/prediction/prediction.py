@@ -238,10 +238,10 @@ class Prediction:
         memory = self.memory
         if memory.capacity is None:
             remarks.append(f"no source gives the memory of {self.system.device.key}: whether it fits is not known")
-        elif memory.total > memory.capacity:
+        elif memory.misfits is None and not memory.fits:
             needed_here, there = memory.total / 2**30, memory.capacity / 2**30
             remarks.append(f"does not fit: {needed_here:.1f} GiB needed per device, {there:.1f} GiB there")
-        remarks += [f"does not fit: {misfit}" for misfit in memory.misfits]
+        remarks += [f"does not fit: {misfit}" for misfit in memory.misfits or ()]
         remarks += dict.fromkeys(remark for phase in self.costs for remark in phase.graph.remarks)
         return tuple(remarks)
 

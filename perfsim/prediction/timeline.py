@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -78,17 +78,20 @@ def memory_timeline_of(p: Prediction) -> MemoryTimeline:
 
     A phase of one pass is told kernel by kernel, repeated layers one after the other; a phase of many steps step by
     step, with the largest activations of a step. Weights, gradients and optimizer states are there all the time.
-    Caches grow with the positions that they hold, up to what the prediction reserves. Host time before a pass, and
+    Caches grow with the positions that they hold, up to what the prediction reserves; those of a second network are
+    there at their largest while the first one runs. Host time before a pass, and
     time that is declared, lies at the start of its phase.
     """
     lasting = {part: getattr(p.memory, part) for part in PARTS}
-    longest = max((_cache(cost).max().item() if is_array(_cache(cost)) else _cache(cost)) for cost in p.costs)
-    scale = p.memory.kv_cache / longest if longest else 0
+    longest = _longest_caches(p.costs)
+    everything = sum(longest.values())
+    scale = p.memory.kv_cache / everything if everything else 0  # the fullest of several pipeline stages
     moments: list[Moment] = []
     start = 0.0
     for cost in p.costs:
+        others = everything - longest[cost.phase.network]
         for name, runtime, cache, alive in _stretches(cost):
-            parts = {**lasting, "kv_cache": round(cache * scale), "activations": alive}
+            parts = {**lasting, "kv_cache": round((cache + others) * scale), "activations": alive}
             moments.append(Moment(name, cost.name, start, start + runtime, parts))
             start += runtime
     return MemoryTimeline(
@@ -100,6 +103,16 @@ def _cache(cost: PhaseCost) -> Number:
     """Bytes of all caches of a phase, one value per step if they grow [byte]."""
     tensors = cost.graph.of_role(Role.KV_CACHE)
     return sum(tensor.nbytes * (cost.graph.regions[tensor.region] if tensor.region else 1) for tensor in tensors)
+
+
+def _longest_caches(costs: Sequence[PhaseCost]) -> dict[str, Number]:
+    """Largest caches of each network [byte]."""
+    longest: dict[str, Number] = {}
+    for cost in costs:
+        cache = _cache(cost)
+        largest = cache.max().item() if is_array(cache) else cache
+        longest[cost.phase.network] = max(longest.get(cost.phase.network, 0), largest)
+    return longest
 
 
 def _stretches(cost: PhaseCost) -> Iterator[tuple[str, float, Number, Number]]:

@@ -43,13 +43,14 @@ class WaterlineKernel:
 class Waterline:
     """Kernels in order of execution, and the machine under them.
 
-    model, device, stack: keys; job: the task in words; peak: of the matrix unit over all working devices [FLOP/s];
-    bandwidth: of main memory over all working devices [byte/s]; matrix_flops: the part of the work that the matrix unit
-    does [FLOP].
+    model, device, stack: keys; devices: how many; job: the task in words; peak: of the matrix unit over all working
+    devices [FLOP/s]; bandwidth: of main memory over all working devices [byte/s]; matrix_flops: the part of the work
+    that the matrix unit does [FLOP].
     """
 
     model: str
     device: str
+    devices: int
     stack: str
     job: str
     peak: Number
@@ -129,7 +130,7 @@ class Waterline:
         """Everything that the figures draw, as plain data in SI units."""
         names = ("ridge_point", "attainable_efficiency", "aggregate_efficiency", "achieved_efficiency")
         totals = ("flops", "traffic", "runtime", "submerged_flops", "submerged_traffic", "peak", "bandwidth")
-        data = {name: getattr(self, name) for name in ("model", "device", "stack", "job", *names, *totals)}
+        data = {name: getattr(self, name) for name in ("model", "device", "devices", "stack", "job", *names, *totals)}
         fields = ("name", "kind", "phase", "count", "flops", "traffic", "operational_intensity", "runtime", "bound")
         data["kernels"] = [{field: getattr(kernel, field) for field in fields} for kernel in self.kernels]
         return data
@@ -158,8 +159,8 @@ def waterline_of(p: Prediction) -> Waterline:
     device = p.system.device
     matrix = sum(phase.total("matrix_flops") for phase in p.costs) * working
     return Waterline(
-        p.model.name, device.key, p.stack.key, job_text(p), fastest * working, device.bandwidth * working, matrix,
-        kernels,
+        p.model.name, device.key, p.devices, p.stack.key, job_text(p), fastest * working, device.bandwidth * working,
+        matrix, kernels,
     )  # fmt: skip
 
 

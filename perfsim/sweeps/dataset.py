@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from perfsim.catalog import device as find_device
+from perfsim.catalog import stack as find_stack
+from perfsim.devices import Device, System
+from perfsim.errors import PerfsimError
 from perfsim.sweeps.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -22,16 +26,12 @@ def coordinate(plan: Sweep, column: str) -> tuple[Any, str]:
     """Values of a column for people and files, and their unit: names as texts, quantities in SI."""
     import numpy as np
 
-    from perfsim.catalog import device as find_device
-    from perfsim.catalog import stack as find_stack
-    from perfsim.devices import Device, System
-    from perfsim.errors import PerfsimError
     from perfsim.sweeps.sweep import quantity
 
     axis = next(axis for axis in plan.axes if column in axis.columns)
     values = axis.columns[column]
     kind, dot, rest = column.partition(".")
-    if not dot or kind == "using" or column == "device.operating_point":
+    if not dot or kind in ("using", "model") or column == "device.operating_point":
         plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
         return np.asarray(values if plain else [_name(v) for v in values]), ("1" if plain else "")
     if any(isinstance(v, str) and v.strip().startswith("x") for v in values):

@@ -21,7 +21,8 @@ class Metric:
     """One variable of the result.
 
     unit: SI; meaning: one line; of: its value in a prediction, None where it does not apply; integral: whether it
-    counts something; choices: texts that a whole number stands for, for ``bound``.
+    counts something; choices: texts that a whole number stands for, for ``bound``; larger_is_better: which way a
+    designer wants it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Metric:
     of: Callable[[Prediction], Number | None]
     integral: bool = False
     choices: tuple[str, ...] = ()
+    larger_is_better: bool = False
 
 
 def _fits(p: Prediction) -> Number:
@@ -44,7 +46,7 @@ _FOUND = (
     Metric("runtime", "s", "time of the whole job", lambda p: p.runtime),
     Metric("ttft", "s", "time to first token", lambda p: p.ttft),
     Metric("tpot", "s", "mean time per further output token", lambda p: p.tpot),
-    Metric("throughput", "1/s", "tokens or samples per second over all replicas", lambda p: p.throughput),
+    Metric("throughput", "1/s", "tokens or samples per second over all replicas", lambda p: p.throughput, larger_is_better=True),
     Metric("energy", "J", "energy of all devices", lambda p: p.energy),
     Metric("power", "W", "mean power of all devices", lambda p: p.power),
     Metric("cost", "USD", "price of all devices for the runtime", lambda p: p.cost),
@@ -52,9 +54,9 @@ _FOUND = (
     Metric("flops", "FLOP", "work on all devices", lambda p: p.flops, True),
     Metric("traffic", "byte", "main-memory traffic on all devices", lambda p: p.traffic, True),
     Metric("operational_intensity", "FLOP/byte", "work over traffic", lambda p: p.operational_intensity),
-    Metric("mfu", "1", "model FLOP utilisation", lambda p: p.mfu),
-    Metric("computational_efficiency", "1", "matrix work over peak × devices × runtime", lambda p: p.mfu),
-    Metric("mbu", "1", "memory bandwidth utilisation", lambda p: p.mbu),
+    Metric("mfu", "1", "model FLOP utilisation", lambda p: p.mfu, larger_is_better=True),
+    Metric("computational_efficiency", "1", "matrix work over peak × devices × runtime", lambda p: p.mfu, larger_is_better=True),
+    Metric("mbu", "1", "memory bandwidth utilisation", lambda p: p.mbu, larger_is_better=True),
     *(
         Metric(f"memory_{part}", "byte", f"memory per device: {part}", _memory(part), True)
         for part in (

@@ -11,9 +11,11 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from perfsim.catalog import device as find_device
+from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
 from perfsim.devices import Device, Stack, System
 from perfsim.errors import InputError, UnknownNameError
+from perfsim.prediction.model_scaling import PREFIX, scaled_model
 from perfsim.prediction.predict import apply_what_ifs
 from perfsim.sweeps.axes import Axis, grid
 from perfsim.sweeps.metrics import DEFAULT, METRICS
@@ -85,6 +87,11 @@ class Sweep:
     def _variants(self) -> dict[Any, Variant]:
         return {}
 
+    @property
+    def variants(self) -> list[Variant]:
+        """Structural variants that were evaluated so far."""
+        return list(self._variants.values())
+
     @cached_property
     def refusals(self) -> set[str]:
         """Why points were refused, as far as they were evaluated."""
@@ -112,7 +119,7 @@ class Sweep:
             found: dict[str, tuple[dict[str, Any], list[int]]] = {}
             for place, row in enumerate(rows[d]):
                 chosen = {c: self.axes[d].columns[c][row] for c in columns}
-                found.setdefault(repr(sorted((c, _label(v)) for c, v in chosen.items())), (chosen, []))[1].append(place)
+                found.setdefault(repr(sorted((c, label(v)) for c, v in chosen.items())), (chosen, []))[1].append(place)
             groups.append([(d, chosen, np.array(places)) for chosen, places in found.values()])
         for combination in product(*groups):
             merged: dict[str, Any] = {}
@@ -125,7 +132,7 @@ class Sweep:
 
         from perfsim.sweeps.program import Box
 
-        key = repr(sorted((c, _label(v)) for c, v in chosen.items()))
+        key = repr(sorted((c, label(v)) for c, v in chosen.items()))
         if key not in self._variants:
             self._variants[key] = self._variant(chosen)
         variant = self._variants[key]
@@ -180,12 +187,13 @@ class Sweep:
         job_fields = {f.name for f in fields(self.job)}
         changes = {c: v for c, v in chosen.items() if c in job_fields}
         job = self.job.replace(**{**changes, **({"dtype": choice["dtype"]} if choice.get("dtype") else {})})
-        what_if = {**self.what_if, **{c: v for c, v in chosen.items() if c == "device.operating_point"}}
+        settled = {c: v for c, v in chosen.items() if c == "device.operating_point" or c.startswith(PREFIX)}
+        network, what_if = scaled_model(find_model(choice["model"]), {**self.what_if, **settled})
         target = _target(choice["device"], choice["count"])
         software = find_stack(choice["stack"])
         target, software = apply_what_ifs(target, software, what_if)
         using = _parametrised(choice["using"], {c: v for c, v in chosen.items() if c.startswith("using.")})
-        request = {"model": choice["model"], "on": target, "stack": software, "using": using, **self.money}
+        request = {"model": network, "on": target, "stack": software, "using": using, **self.money}
         variant = Variant(request, job, {}, self.metrics)
         leaves = {}
         for name in [n for n in RECORDED if n in job_fields] + [n for n in self._owner if self._is_path(n)]:
@@ -208,11 +216,11 @@ class Sweep:
         return to_dataset(self, self.evaluate() if result is None else result)
 
 
-def _label(value: Any) -> str:
+def label(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return "+".join(_label(v) for v in value)
+        return "+".join(label(v) for v in value)
     if isinstance(value, System):
-        return f"{value.count} x {_label(value.device)}"
+        return f"{value.count} x {label(value.device)}"
     if isinstance(value, Device | Stack):
         return f"{value.key} {id(value)}"
     return str(value) if isinstance(value, str | int | float | Technique) else f"{value!r} {id(value)}"
@@ -300,7 +308,7 @@ def _check(plan: Sweep) -> None:
 
 
 def _check_column(plan: Sweep, column: str, values: Sequence[Any], job_fields: set[str]) -> None:
-    if column in STRUCTURAL or column.startswith("using."):
+    if column in STRUCTURAL or column.startswith(("using.", PREFIX)):
         return
     if plan._is_path(column) or column == "device.operating_point":  # noqa: SLF001
         return

@@ -14,7 +14,7 @@ from perfsim.techniques.base import Technique
 from perfsim.techniques.parallel import Parallel
 from perfsim.workloads import Decode, Inference, Job, Prefill, SinglePass
 
-__all__ = ["COLUMNS", "METRICS", "Row", "predict_row", "read_rows"]
+__all__ = ["COLUMNS", "METRICS", "Row", "predict_row", "predicted_value", "read_rows"]
 
 COLUMNS = (
     "source",
@@ -33,6 +33,8 @@ COLUMNS = (
     "pipeline_parallel",
     "data_parallel",
     "using",
+    "operating_point",
+    "operator",
     "metric",
     "value",
     "fitted",
@@ -48,7 +50,11 @@ _REQUIRED = ("device", "stack", "model", "task", "metric", "value")
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: what ran where, and what was measured (SI). ``fitted``: whether a calibration used it."""
+    """One measurement: what ran where, and what was measured (SI).
+
+    fitted: whether a calibration used it; operating_point: of the device, "" for its own; operator: whose runtime of
+    one execution was measured, "" for the whole job.
+    """
 
     source: str
     device: str
@@ -62,6 +68,8 @@ class Row:
     value: float
     fitted: bool
     notes: str
+    operating_point: str = ""
+    operator: str = ""
 
 
 def read_rows(path: str | Path) -> tuple[Row, ...]:
@@ -117,6 +125,8 @@ def _row(line: dict[str, Any], where: str) -> Row:
         value,
         cells.get("fitted", "") in ("1", "true", "yes"),
         cells.get("notes", ""),
+        cells.get("operating_point", ""),
+        cells.get("operator", ""),
     )
 
 
@@ -159,4 +169,22 @@ def predict_row(row: Row) -> Prediction:
         as :func:`perfsim.predict`.
     """
     using: list[str | Technique] = [*row.using, *([row.layout] if row.layout else [])]
-    return predict(row.model, row.job, row.device, count=row.count, stack=row.stack, using=using)
+    point = {"device.operating_point": row.operating_point} if row.operating_point else None
+    return predict(row.model, row.job, row.device, count=row.count, stack=row.stack, using=using, what_if=point)
+
+
+def predicted_value(prediction: Prediction, row: Row) -> float | None:
+    """The measured quantity as predicted; None where the job has none.
+
+    Raises
+    ------
+    InputError
+        if the row names an operator that the prediction has not, or another metric of it than its runtime.
+    """
+    if not row.operator:
+        value: float | None = getattr(prediction, row.metric)
+        return value
+    found = [entry for entry in prediction.operators if entry.name == row.operator]
+    if row.metric != "runtime" or not found:
+        raise InputError(f'operator "{row.operator}": expected the runtime of a kernel of {row.model}')
+    return float(found[0].runtime / found[0].count)

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from perfsim.catalog.files import data_root
 from perfsim.errors import InputError, PerfsimError, UnknownNameError
 from perfsim.validation.report import Pair, Report
-from perfsim.validation.rows import Row, predict_row, read_rows
+from perfsim.validation.rows import Row, predict_row, predicted_value, read_rows
 
-__all__ = ["SUITES", "file_suite", "power_suite", "run_suite", "timm_suite", "vision_suite", "vllm_suite"]
+__all__ = ["SUITES", "file_suite", "gap8_suite", "power_suite", "run_suite", "timm_suite", "vision_suite", "vllm_suite"]
 
 
 def file_suite(path: Path, name: str | None = None) -> Report:
@@ -26,11 +26,10 @@ def file_suite(path: Path, name: str | None = None) -> Report:
     for row in read_rows(path):
         what = _what(row)
         try:
-            prediction = predict_row(row)
+            value = predicted_value(predict_row(row), row)
         except PerfsimError as error:
             skipped.append(f"{row.model} on {row.device}, {what}: {error}")
             continue
-        value = getattr(prediction, row.metric)
         if value is None:
             skipped.append(f"{row.model} on {row.device}, {what}: this job has no {row.metric}")
             continue
@@ -42,12 +41,18 @@ def _what(row: Row) -> str:
     """A row in words."""
     size = getattr(row.job, "image_size", None)
     pixels = "" if size is None else f", {size} pixels"
-    return f"{row.job.task} {row.metric}, batch {row.job.batch}{pixels}, {row.count} device(s), {row.stack}"
+    part = "".join(f", {text}" for text in (row.operator, row.operating_point) if text)
+    return f"{row.job.task} {row.metric}, batch {row.job.batch}{pixels}{part}, {row.count} device(s), {row.stack}"
 
 
 def timm_suite(path: Path | None = None) -> Report:
     """Throughput of vision networks in PyTorch on an RTX 3090."""
     return file_suite(path or data_root() / "measurements" / "timm.csv", "timm")
+
+
+def gap8_suite(path: Path | None = None) -> Report:
+    """Layers, networks and power on GAP8 under DORY and the AutoTiler."""
+    return file_suite(path or data_root() / "measurements" / "gap8.csv", "gap8")
 
 
 def vision_suite(path: Path | None = None) -> Report:
@@ -96,6 +101,7 @@ SUITES: Mapping[str, tuple[str, Callable[[Path | None], Report]]] = MappingProxy
         "helm-token": ("times per output token of the same profiles", _helm_token),
         "gemm": ("matrix multiplication kernels on A100, H100 and H200", _gemm),
         "vllm-power": ("mean power of vLLM servers on H100", power_suite),
+        "gap8": ("layers, networks and power on GAP8 under DORY and the AutoTiler", gap8_suite),
         "timm": ("throughput of vision networks in PyTorch on an RTX 3090", timm_suite),
         "vision": ("vision networks in PyTorch and TensorRT on V100, A100 and H100", vision_suite),
         "vllm": ("inter-token latencies and requests of vLLM on A100 and H100", vllm_suite),

@@ -1,7 +1,8 @@
 """Vision networks in PyTorch: the rows of the timm tables that the catalogue can predict, and the fits to them.
 
 ``python -m perfsim.validation.vision timm_benchmark.csv`` prints measurements/timm.csv, from the inference rows of the
-results of huggingface/pytorch-image-models in one table (columns device, framework, mode, layout, model, img, batch, value).
+results of huggingface/pytorch-image-models in one table (columns device, framework, mode, layout, model, img, batch,
+value).
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ PARAMETERS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
         ("pytorch-compile", "a100-sxm4-80gb"): ("host_per_kernel",),
         ("tensorrt", "v100-sxm2-16gb"): ("kernel_launch", "tile_split"),
         ("tensorrt", "h100-sxm5-80gb"): ("compute_efficiency",),
+        ("tensorrt", "t4"): ("compute_efficiency",),
     }
 )
 """What is fitted, by stack and device whose rows fix it."""

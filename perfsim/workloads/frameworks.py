@@ -63,9 +63,11 @@ def _carried(graph: OperatorGraph) -> frozenset[str]:
 
 
 def channels_first(graph: OperatorGraph) -> OperatorGraph:
-    """The graph with feature maps stored channel by channel: dense convolutions of more than one tap copy their map into
-    the other layout and their result back, since the kernels on matrix units read channels side by side [1]. A 1×1
-    convolution is a plain product in either layout; grouped and depthwise ones have kernels for both.
+    """The graph with feature maps stored channel by channel.
+
+    Dense convolutions of more than one tap copy their map into the other layout and their result back, since the kernels
+    on matrix units read channels side by side [1]. A 1×1 convolution is a plain product in either layout; grouped and
+    depthwise ones have kernels for both.
 
     References
     ----------
@@ -78,7 +80,7 @@ def channels_first(graph: OperatorGraph) -> OperatorGraph:
 
 
 class _Rewrite:
-    """Walks the operators in order and collects the new graph. wide: format in which parameters are kept, if not as given."""
+    """Walks the operators in order and collects the new graph; wide: format in which parameters are kept, or None."""
 
     def __init__(self, graph: OperatorGraph, wide: DType | None) -> None:
         self.graph = graph
@@ -120,7 +122,8 @@ class _Rewrite:
         bits = self.tensors[name].dtype.bits
         if bits == dtype.bits or bits not in (16, 32):
             return name
-        return self._made(op, f"cast.{op.inputs.index(name)}", name, "downcast" if dtype.bits == 16 else "upcast", dtype)
+        function = "downcast" if dtype.bits == 16 else "upcast"
+        return self._made(op, f"cast.{op.inputs.index(name)}", name, function, dtype)
 
     def relayout(self, op: Operator) -> None:
         """Take over one operator, with copies around it if it is a dense convolution of more than one tap."""

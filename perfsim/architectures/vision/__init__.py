@@ -16,6 +16,7 @@ from perfsim.architectures.vision.drone import DroneNet
 from perfsim.architectures.vision.efficientmod import EfficientMod
 from perfsim.architectures.vision.efficientvim import EfficientViM
 from perfsim.architectures.vision.efficientvit import EfficientVit, EfficientVitLarge
+from perfsim.architectures.vision.efficientvmamba import EfficientVMamba
 from perfsim.architectures.vision.fastvit import FastViT
 from perfsim.architectures.vision.ghostnet import GhostNet
 from perfsim.architectures.vision.halonet import HaloNet
@@ -25,6 +26,7 @@ from perfsim.architectures.vision.mixnet import MixNet
 from perfsim.architectures.vision.mmdit import Mmdit
 from perfsim.architectures.vision.mobile import MobileNet
 from perfsim.architectures.vision.mobileone import MobileOne
+from perfsim.architectures.vision.mobilevit import MobileVit, MobileVitV2
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import ImageStep, Net
 from perfsim.architectures.vision.nextvit import NextVit
@@ -56,6 +58,7 @@ __all__ = [
     "Dit",
     "DroneNet",
     "EfficientMod",
+    "EfficientVMamba",
     "EfficientViM",
     "EfficientVit",
     "EfficientVitLarge",
@@ -69,6 +72,8 @@ __all__ = [
     "Mmdit",
     "MobileNet",
     "MobileOne",
+    "MobileVit",
+    "MobileVitV2",
     "Multipliers",
     "Net",
     "NextVit",
@@ -117,6 +122,8 @@ VISION_FAMILIES: Mapping[str, type[VisionModel]] = MappingProxyType(
         "mmdit": Mmdit,
         "mobilenet": MobileNet,
         "mobileone": MobileOne,
+        "mobilevit": MobileVit,
+        "mobilevit-v2": MobileVitV2,
         "nextvit": NextVit,
         "pixart": PixArt,
         "regnet": RegNet,
@@ -131,8 +138,9 @@ VISION_FAMILIES: Mapping[str, type[VisionModel]] = MappingProxyType(
         "unet": Unet,
         "vgg": Vgg,
         "video-resnet": VideoResNet,
-        "vmamba": VMamba,
         "vit": VisionTransformer,
+        "efficientvmamba": EfficientVMamba,
+        "vmamba": VMamba,
     }
 )
 """By the key ``family`` of a ``[vision]`` table."""

@@ -17,8 +17,8 @@ class ConvFirst(VisionModel):
     """Stages of blocks: k×k grouped convolution without activation, 1×1 expansion with SiLU, 1×1 projection, residual.
 
     depths, widths: blocks and channels per stage; expansion; kernel; group_width: channels per group; patch: size of
-    the stem's patches. The block is known (its settings are those of the public Spio benchmarks); the published network's
-    stem, depths and widths are not, so a table states its own and the catalogue has no ConvFirst entry.
+    the stem's patches. The block is known (its settings are those of the public Spio benchmarks), the stem, depths and
+    widths of the published network are not: a table states its own. The catalogue's entry stands for the block.
 
     References
     ----------

@@ -23,7 +23,8 @@ class Counts:
     """Sizes for one image [1].
 
     products: multiply-accumulates of convolutions, projections and attention; macs: the same plus what timm's tables
-    count for norms and scans; activations: elements that convolutions, projections and attention write; parameters: stored.
+    count for norms and scans; activations: elements that convolutions, projections and attention write; parameters:
+    stored.
 
     References
     ----------

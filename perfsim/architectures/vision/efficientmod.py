@@ -15,7 +15,7 @@ __all__ = ["EfficientMod"]
 
 @dataclass(frozen=True, kw_only=True)
 class EfficientMod(VisionModel):
-    """Overlapping patches, four stages of modulation blocks with expansions 1 and ``expansion`` in turn, then attention.
+    """Overlapping patches, four stages of modulation blocks with expansion 1 and ``expansion`` in turn, then attention.
 
     depths, widths: per stage; attention_depths: attention layers behind the blocks of a stage; attention_ratios: inner
     width of their perceptrons; kernel: of the context convolution.
@@ -32,6 +32,7 @@ class EfficientMod(VisionModel):
     attention_ratios: tuple[int, ...] = (4, 4, 4, 4)
     kernel: int = 7
 
+    width_fields: ClassVar[tuple[str, ...]] = ("widths",)
     depth_fields: ClassVar[tuple[str, ...]] = ("depths",)
 
     def layers(self, net: Net, image: str) -> None:

@@ -31,6 +31,7 @@ class EfficientViM(VisionModel):
     widths: tuple[int, ...]
     states: tuple[int, ...] = (49, 25, 9)
 
+    width_fields: ClassVar[tuple[str, ...]] = ("widths",)
     depth_fields: ClassVar[tuple[str, ...]] = ("depths",)
 
     def layers(self, net: Net, image: str) -> None:
@@ -66,7 +67,7 @@ class EfficientViM(VisionModel):
 
     @staticmethod
     def _gated(net: Net, name: str, y: str, x: str, gates: str) -> str:
-        """x + gate·(y − x)."""
+        """The input plus gate · (y − x)."""
         made: str = net.builder.add(Elementwise, f"{name}.gated", (y, x, gates), function="combine")
         return made
 
@@ -79,17 +80,19 @@ class EfficientViM(VisionModel):
         into, out, steps = (b.add(ToTokens, f"mixer.{n}", (p,)) for n, p in zip("bcd", parts, strict=True))
         decay = net.combine("mixer.decay", steps, net.weight("mixer.a", states))
         weights = net.combine("mixer.into", b.add(Softmax, "mixer.softmax", (decay,)), into, "multiply")
-        tokens = b.add(ToTokens, "mixer.tokens", (x,))
-        batch, positions, _ = b.shape(tokens)
-        sizes: dict[str, Number] = {"batch": batch, "n": width}
-        hidden = b.add(
-            Contraction, "mixer.sum", (weights, tokens), shapes=((batch, states, width),), m=states, k=positions, **sizes
-        )
+        hidden = _product(net, "mixer.sum", weights, b.add(ToTokens, "mixer.tokens", (x,)), states)
         gate = net.linear("mixer.gate", hidden, 2 * width, bias=False)
         h, z = b.add(Split, "mixer.gate.split", (gate,), outputs=("h", "z"), sizes=(width, width), axis=2)
         gated = b.add(Elementwise, "mixer.gate.act", (h, z, net.weight("mixer.d", 1)), function="silu-gate")
         hidden = net.linear("mixer.project", gated, width, bias=False)
-        spread = b.add(
-            Contraction, "mixer.spread", (out, hidden), shapes=((batch, positions, width),), m=positions, k=states, **sizes
-        )
+        spread = _product(net, "mixer.spread", out, hidden, b.shape(out)[1])
         return b.add(ToMap, "mixer.map", (spread,), spatial=spatial), hidden
+
+
+def _product(net: Net, name: str, weights: str, values: str, rows: Number) -> str:
+    """Sums of ``values`` (batch, n, width), one per row, with ``weights`` in either order of their axes."""
+    batch, summed, width = net.builder.shape(values)
+    made: str = net.builder.add(
+        Contraction, name, (weights, values), shapes=((batch, rows, width),), batch=batch, m=rows, n=width, k=summed
+    )
+    return made

@@ -19,10 +19,10 @@ __all__ = ["FastViT"]
 class FastViT(VisionModel):
     """Stem, stages of mixer and convolutional perceptron, a last depthwise block, classifier.
 
-    depths, widths: per stage; mlp_ratio; attention_stages: how many last stages attend (in heads of 32 channels, behind
-    a 7×7 positional convolution); squeezed_stages: how many last downsamplings have a squeeze-and-excite; downsample_act:
-    whether they have an activation; layer_norm: in front of attention, instead of a batch norm; stem_scale: 1×1 branches
-    in the stem; merged: as deployed, branches and residual mixers as one convolution each.
+    depths, widths: per stage; mlp_ratio; attention_stages: how many last stages attend (in heads of 32 channels,
+    behind a 7×7 positional convolution); squeezed_stages: how many last downsamplings have a squeeze-and-excite;
+    downsample_act: whether they have an activation; layer_norm: in front of attention, instead of a batch norm;
+    stem_scale: 1×1 branches in the stem; merged: as deployed, branches and residual mixers as one convolution each.
 
     References
     ----------
@@ -49,7 +49,8 @@ class FastViT(VisionModel):
         x, stages = self._stem(net, image), len(self.depths)
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths, strict=True)):
             if stage:
-                x = self._downsample(net, f"stages.{stage}.downsample", x, width, stage >= stages - self.squeezed_stages)
+                squeeze = stage >= stages - self.squeezed_stages
+                x = self._downsample(net, f"stages.{stage}.downsample", x, width, squeeze)
             attends = stage >= stages - self.attention_stages
             if attends:
                 y = net.conv(f"stages.{stage}.positions", x, width, 7, groups=width, bias=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
@@ -33,7 +33,8 @@ class GhostNet(VisionModel):
     stem: int = 16
     features: int = 1280
 
-    width_fields: ClassVar[tuple[str, ...]] = ("width",)
+    def _wider(self, factor: float) -> dict[str, Any]:
+        return {"width": self.width * factor}
 
     def scaled_channels(self, channels: int) -> int:
         """Channels times the width multiplier, a multiple of 4."""

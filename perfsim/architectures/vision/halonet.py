@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
 from perfsim.architectures.vision.rounding import round_channels
-from perfsim.architectures.vision.transformer import attend
+from perfsim.architectures.vision.transformer import attend_in_steps
 from perfsim.errors import ConfigError
-from perfsim.ops import Elementwise, FromBlocks, Linear, ToBlocks
+from perfsim.ops import FromBlocks, Linear, RelativeLogits, ToBlocks
 
 __all__ = ["HaloNet"]
 
@@ -17,6 +17,8 @@ __all__ = ["HaloNet"]
 @dataclass(frozen=True, kw_only=True)
 class HaloNet(VisionModel):
     """Stem, four stages of bottlenecks, classifier.
+
+    Logits that depend on the queries fit no fused attention kernel, so scores are stored unless a stack fuses them.
 
     blocks: per stage one letter per block, ``c`` with a 3×3 convolution, ``a`` with attention; widths, middles:
     channels of a stage and inside its blocks; heads: of attention per stage; key_dim: width of queries and keys per
@@ -95,7 +97,7 @@ class HaloNet(VisionModel):
         halo = {"side": side, "block": self.block, "halo": self.halo, "heads": heads}
         keys = b.add(ToBlocks, "attention.key.blocks", (keys,), **halo)
         values = b.add(ToBlocks, "attention.value.blocks", (values,), **halo)
-        y = attend(net, (query, keys, values), (self._positions(net, query),))
+        y = attend_in_steps(net, (query, keys, values), (self._positions(net, query),))
         out: str = b.add(FromBlocks, "attention.map", (y, x), side=side // stride)
         return out
 
@@ -105,5 +107,6 @@ class HaloNet(VisionModel):
         weights = tuple(net.weight(f"attention.{axis}.weight", key, places) for axis in ("rows", "columns"))
         outputs = ("rows", "columns")
         rows, columns = net.builder.add(Linear, "attention.positions", (query, *weights), outputs=outputs)
-        both: str = net.builder.add(Elementwise, "attention.positions.add", (rows, columns), function="add")
-        return both
+        window = self.block + 2 * self.halo
+        logits: str = net.builder.add(RelativeLogits, "attention.logits", (rows, columns), window=window)
+        return logits

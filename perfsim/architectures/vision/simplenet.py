@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
@@ -28,7 +28,8 @@ class SimpleNet(VisionModel):
     strides: tuple[int, ...]
     width: float = 1.0
 
-    width_fields: ClassVar[tuple[str, ...]] = ("width",)
+    def _wider(self, factor: float) -> dict[str, Any]:
+        return {"width": self.width * factor}
 
     def layers(self, net: Net, image: str) -> None:
         """Layers, head."""

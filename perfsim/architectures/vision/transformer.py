@@ -5,7 +5,7 @@ from __future__ import annotations
 from perfsim.architectures.vision.net import Net
 from perfsim.ops import Elementwise, FusedAttention, Linear, Scores, Softmax, Values
 
-__all__ = ["attend", "attention", "mlp"]
+__all__ = ["attend", "attend_in_steps", "attention", "mlp"]
 
 
 def attention(net: Net, x: str, heads: int, *, bias: bool = True, tables: tuple[str, ...] = ()) -> str:
@@ -32,14 +32,22 @@ def attention(net: Net, x: str, heads: int, *, bias: bool = True, tables: tuple[
 
 def attend(net: Net, qkv: tuple[str, str, str], tables: tuple[str, ...] = (), name: str = "attention") -> str:
     """Every query (batch, tokens, heads, dim) over all keys and values, by the kernels of the step's stack."""
-    b, context = net.builder, net.builder.shape(qkv[1])[1]
     if net.step.attention == "naive":
-        scores = b.add(Scores, f"{name}.scores", qkv[:2], context=context)
-        probabilities = b.add(Softmax, f"{name}.softmax", (scores, *tables))
-        attended: str = b.add(Values, f"{name}.values", (probabilities, qkv[2]))
-        return attended
-    fused: str = b.add(FusedAttention, f"{name}.fused", (*qkv, *tables), context=context, causal=False)
+        return attend_in_steps(net, qkv, tables, name)
+    context = net.builder.shape(qkv[1])[1]
+    fused: str = net.builder.add(FusedAttention, f"{name}.fused", (*qkv, *tables), context=context, causal=False)
     return fused
+
+
+def attend_in_steps(
+    net: Net, qkv: tuple[str, str, str], tables: tuple[str, ...] = (), name: str = "attention"
+) -> str:  # fmt: skip
+    """The same as products and a softmax between them, for attention that no fused kernel knows."""
+    b, context = net.builder, net.builder.shape(qkv[1])[1]
+    scores = b.add(Scores, f"{name}.scores", qkv[:2], context=context)
+    probabilities = b.add(Softmax, f"{name}.softmax", (scores, *tables))
+    attended: str = b.add(Values, f"{name}.values", (probabilities, qkv[2]))
+    return attended
 
 
 def mlp(net: Net, x: str, hidden: int, act: str = "gelu") -> str:

@@ -17,11 +17,10 @@ from perfsim.ops import (
     SelectiveScan,
     Split,
     ToMap,
-    ToTokens,
 )
 from perfsim.quantities.numbers import Number, ceil_div
 
-__all__ = ["VMamba"]
+__all__ = ["VMamba", "scan_mixer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +41,8 @@ class VMamba(VisionModel):
     expansion: int = 2
     patch: int = 4
 
+    width_fields: ClassVar[tuple[str, ...]] = ("hidden",)
+    width_multiple: ClassVar[int] = 16
     depth_fields: ClassVar[tuple[str, ...]] = ("depths",)
 
     def layers(self, net: Net, image: str) -> None:
@@ -56,23 +57,28 @@ class VMamba(VisionModel):
                 x = net.linear(f"stages.{stage}.reduce", x, net.channels(x) // 2, bias=False)
                 side = ceil_div(side, 2)
             with net.block(f"stages.{stage}.blocks", depth):
-                x = net.add("residual", self._mixer(net, net.layer_norm("norm", x), side), x)
+                x = net.add("residual", scan_mixer(net, net.layer_norm("norm", x), side, self.state, self.expansion), x)
         net.classifier(net.layer_norm("norm", x), self.classes)
 
-    def _mixer(self, net: Net, x: str, side: Number) -> str:
-        b, width = net.builder, net.channels(x)
-        inner, rank = self.expansion * width, -(-width // 16)
-        weights = tuple(net.weight(f"mixer.{part}.weight", width, inner) for part in ("x", "z"))
-        u, z = b.add(Linear, "mixer.in", (x, *weights), outputs=("x", "z"))
-        u = b.add(ToMap, "mixer.map", (u,), spatial=(side, side))
-        u = net.act("mixer.conv.act", net.conv("mixer.conv", u, inner, 3, groups=inner, bias=True), "silu")
-        orders = b.add(CrossScan, "mixer.orders", (u,))
-        sizes = (rank, self.state, self.state)
-        parts = b.add(HeadLinear, "mixer.parts", (orders, net.weight("mixer.parts.weight", inner, 4, sum(sizes))))
-        low, read, write = b.add(Split, "mixer.split", (parts,), outputs=("dt", "b", "c"), sizes=sizes, axis=3)
-        dt = b.add(HeadLinear, "mixer.dt", (low, net.weight("mixer.dt.weight", rank, 4, inner)))
-        dt = b.add(Elementwise, "mixer.dt.act", (dt, net.weight("mixer.dt.bias", 4, inner)), function="softplus")
-        scanned = (orders, dt, net.weight("mixer.a", 4, inner, self.state), read, write, net.weight("mixer.d", 4, inner))
-        y = b.add(CrossMerge, "mixer.merge", (b.add(SelectiveScan, "mixer.scan", scanned),))
-        y = b.add(Elementwise, "mixer.gate", (net.layer_norm("mixer.norm", y), z), function="silu-gate")
-        return net.linear("mixer.out", y, width, bias=False)
+
+def scan_mixer(net: Net, x: str, side: Number, state: int, expansion: int, step: int = 1) -> str:
+    """Scan block of (batch, side², width) without its norm and residual; ``step``: of the visited rows and columns."""
+    b, width = net.builder, net.channels(x)
+    inner, rank = expansion * width, -(-width // 16)
+    weights = tuple(net.weight(f"mixer.{part}.weight", width, inner) for part in ("x", "z"))
+    u, z = b.add(Linear, "mixer.in", (x, *weights), outputs=("x", "z"))
+    u = b.add(ToMap, "mixer.map", (u,), spatial=(side, side))
+    u = net.act("mixer.conv.act", net.conv("mixer.conv", u, inner, 3, groups=inner, bias=True), "silu")
+    orders = b.add(CrossScan, "mixer.orders", (u,), step=step)
+    sizes = (rank, state, state)
+    parts = b.add(HeadLinear, "mixer.parts", (orders, net.weight("mixer.parts.weight", inner, 4, sum(sizes))))
+    low, read, write = b.add(Split, "mixer.split", (parts,), outputs=("dt", "b", "c"), sizes=sizes, axis=3)
+    dt = b.add(HeadLinear, "mixer.dt", (low, net.weight("mixer.dt.weight", rank, 4, inner)))
+    dt = b.add(Elementwise, "mixer.dt.act", (dt, net.weight("mixer.dt.bias", 4, inner)), function="softplus")
+    a, d = net.weight("mixer.a", 4, inner, state), net.weight("mixer.d", 4, inner)
+    scanned = (orders, dt, a, read, write, d)
+    y = b.add(
+        CrossMerge, "mixer.merge", (b.add(SelectiveScan, "mixer.scan", scanned),), positions=side**2 if step > 1 else 0
+    )
+    y = b.add(Elementwise, "mixer.gate", (net.layer_norm("mixer.norm", y), z), function="silu-gate")
+    return net.linear("mixer.out", y, width, bias=False)

@@ -34,6 +34,11 @@ class Shapes:
         return sum(self.weights.values())
 
     @cached_property
+    def source(self) -> Number:
+        """The source map [byte]."""
+        return self.batch * self.channels[0] * self.rows[0] * self.columns[0] * self.width
+
+    @cached_property
     def segments(self) -> tuple[tuple[int, ...], ...]:
         """Indices of the maps between dense stages: within a segment every channel goes its own way."""
         parts: list[list[int]] = [[0]]

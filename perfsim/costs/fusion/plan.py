@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from perfsim.costs.fusion.footprint import Shapes, Tile
 from perfsim.costs.fusion.tiles import Cuts
@@ -34,17 +33,17 @@ class TilePlan:
     channels: int = 0
     need: Number = 0
 
-    @cached_property
+    @property
     def tiles(self) -> int:
         """Tiles of the whole batch."""
         return -(-self.shapes.batch // self.images) * self.rows.count * self.columns.count
 
-    @cached_property
+    @property
     def idle(self) -> float:
         """Compute units over busy ones [1], where there are fewer tiles than units."""
         return max(1.0, self.units / self.tiles)
 
-    @cached_property
+    @property
     def passes(self) -> int:
         """How often all weights are read: by every unit once, or by every step of every tile."""
         return min(self.units, self.tiles) if self.resident else self.tiles * self.rows.steps
@@ -57,26 +56,25 @@ class TilePlan:
         """Positions touched over positions there are [1], at least 1."""
         return max(1.0, self.touched(index) / (self.shapes.rows[index] * self.shapes.columns[index]))
 
-    @cached_property
+    @property
     def halo(self) -> Number:
         """Bytes of the source that are read again [byte]."""
         shapes = self.shapes
-        positions = shapes.batch * shapes.channels[0] * shapes.rows[0] * shapes.columns[0]
-        return positions * shapes.width * (self.overlap(0) - 1)
+        return shapes.source * (self.overlap(0) - 1)
 
-    @cached_property
+    @property
     def again(self) -> Number:
         """All bytes that are touched again [byte]."""
         return self.halo + self.shapes.stored * (self.passes - 1)
 
-    @cached_property
+    @property
     def distance(self) -> Number:
         """Bytes between two touches of the same one [byte]: all weights, and what the busy units read and write."""
-        shapes = self.shapes
-        ends = self.tile.areas[0] * shapes.channels[0] + self.tile.areas[-1] * shapes.channels[-1]
-        return shapes.stored + min(self.units, self.tiles) * ends * shapes.width
+        shapes, rows, columns = self.shapes, self.rows.largest, self.columns.largest
+        ends = rows[0] * columns[0] * shapes.channels[0] + rows[-1] * columns[-1] * shapes.channels[-1]
+        return shapes.stored + min(self.units, self.tiles) * self.images * ends * shapes.width
 
-    @cached_property
+    @property
     def tile(self) -> Tile:
         """What is on chip at once."""
         columns = self.columns.largest
@@ -91,10 +89,12 @@ class TilePlan:
         ringed = {index for index, stage in enumerate(chain.stages) if stage.spatial} | {i for i, _ in chain.kept}
         return Tile(tuple(r * c for r, c in zip(rows, columns, strict=True)), frozenset(ringed))
 
-    @cached_property
+    @property
     def redo(self) -> tuple[float, ...]:
         """By stage the time of its arithmetic over that of its useful operations on all units [1]."""
-        return tuple(self.overlap(index + 1) * self.idle for index in range(len(self.shapes.chain.stages)))
+        sizes = zip(self.rows.totals, self.columns.totals, self.shapes.rows, self.shapes.columns, strict=True)
+        idle = self.idle
+        return tuple(max(1.0, rows * columns / (height * width)) * idle for rows, columns, height, width in sizes)[1:]
 
     def kernel(self, scratchpad: Number, where: str) -> TiledKernel:
         """The kernel of the graph; scratchpad: capacity [byte] that it had, where: whose."""

@@ -65,7 +65,8 @@ class Price:
         vector = sum(time * factor for time, factor in zip(self.vector, redo, strict=True))
         if not self.concurrent:
             matrix, vector = matrix + vector, 0.0
-        again = plan.halo * self.source_moves + (plan.again - plan.halo) * self.weights_move
+        halo = plan.halo
+        again = halo * self.source_moves + plan.shapes.stored * (plan.passes - 1) * self.weights_move
         cache = device.cache
         share = 0 if cache is None else served_share(distance=plan.distance, capacity=cache.capacity)
         memory = memory_runtime(

@@ -25,10 +25,11 @@ Box = tuple[int, int, int]
 class Layer:
     """One image through one kernel.
 
-    kind: ``pointwise``, ``first``, ``conv``, ``depthwise``, ``linear``, ``pool`` or ``elementwise``; batch: images [1]; source,
-    target: channels, rows and columns of the features read and written; kernel, stride: rows and columns of the
+    kind: ``pointwise``, ``first``, ``conv``, ``depthwise``, ``linear``, ``pool`` or ``elementwise``; batch: images [1];
+    source, target: channels, rows and columns of the features read and written; kernel, stride: rows and columns of the
     window; macs: of one image [1]; element: bytes of one number [byte]; weights: bytes of all weights [byte];
-    operands: further feature maps of the target's size that are read, e.g. the other side of an addition [1].
+    operands: further feature maps of the target's size that are read, e.g. the other side of an addition [1]; kept:
+    share of the target that is written, less than all where it is a sum over the positions [1].
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Layer:
     element: float
     weights: float
     operands: int = 0
+    kept: float = 1.0
 
     @property
     def channelwise(self) -> bool:
@@ -94,8 +96,9 @@ def layer_of(kernel: Kernel, graph: OperatorGraph) -> Layer:
     macs = sum(int(op.work(tensors).flops) for op in kernel.operators if op is lead) // (2 * batch)
     matrix = kind not in ("pool", "elementwise")
     return Layer(
-        kind, batch, box, out, window, stride, macs if matrix else 0, source.dtype.bits / 8, float(weights),
-        max(0, len(features) - 1),
+        kind, batch, box, box if kind == "pool" and out[1:] == (1, 1) else out, window, stride,
+        macs if matrix else 0, source.dtype.bits / 8, float(weights), max(0, len(features) - 1),
+        1 / math.prod(box[1:]) if kind == "pool" and out[1:] == (1, 1) else 1.0,
     )  # fmt: skip
 
 
@@ -142,7 +145,7 @@ def _elementwise(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
     _, source = _box(tensors[op.inputs[0]])
     _, target = _box(tensors[op.outputs[0]])
     if source[1:] != target[1:] and target[1:] == (1, 1):
-        return "pool", source, source[1:], (1, 1)
+        return "pool", source, (1, 1), (1, 1)
     return "elementwise", source, (1, 1), (1, 1)
 
 

@@ -11,7 +11,7 @@ from perfsim.costs.scratchpad.layer import Layer, layer_of
 from perfsim.costs.scratchpad.rates import Machine
 from perfsim.costs.scratchpad.room import Misfit, Room, rooms
 from perfsim.costs.scratchpad.stream import Streaming, first_pieces, streaming
-from perfsim.costs.scratchpad.tiles import Tiling, best_tiling
+from perfsim.costs.scratchpad.tiles import Tiling, best_tiling, smallest_tiling
 from perfsim.graph import OperatorGraph
 
 __all__ = ["LayerPlan", "NetworkPlan", "plan_network"]
@@ -124,12 +124,15 @@ def plan_network(
     if spilled + (0 if resident else all_weights) > machine.capacity:
         worst = max(range(len(layers)), key=lambda i: layers[i].weights)
         misfits.append(
-            Misfit(names[worst], "weights (largest of all)", "main memory", all_weights + spilled, machine.capacity)
+            Misfit(
+                names[worst], f"{names[worst]}.weight (the largest of all weights)", "main memory",
+                all_weights + spilled, machine.capacity,
+            )  # fmt: skip
         )
     streams = streaming(layers, room, [cuts[layer] for layer in layers], order, machine, resident)
     misfits += [] if resident else first_pieces(names, layers, room, machine)
     plans = tuple(
-        LayerPlan(names[i], layer, cuts[layer], room[i], streams[i], machine.clock, machine.rates[layer.kind].activity)
+        LayerPlan(names[i], layer, cuts[layer], room[i], streams[i], machine.clock, machine.rate(layer.kind).activity)
         for i, layer in enumerate(layers)
     )
     return NetworkPlan(plans, resident, tuple(misfits))
@@ -137,12 +140,7 @@ def plan_network(
 
 def _too_large(name: str, layer: Layer, machine: Machine) -> Misfit:
     """The part of a layer whose smallest tile alone exceeds the inner scratchpad."""
-    window = layer.window(1, 1)
-    row = min(window[0], layer.source[1]) * min(window[1], layer.source[2])
-    parts = {
-        "input": row * layer.element * (4 if not layer.channelwise else 1),
-        "weights": layer.weights / layer.target[0],
-        "output": layer.element,
-    }
+    cut = smallest_tiling(layer, machine)
+    parts = {"input": cut.source, "weights": cut.weights, "output": cut.target, "working buffers": cut.scratch}
     worst = max(parts, key=lambda part: parts[part])
-    return Misfit(name, f"the smallest tile of its {worst}", "l1", 2 * sum(parts.values()), machine.l1)
+    return Misfit(name, f"the smallest tile, most of it {worst},", "l1", cut.used, machine.l1)

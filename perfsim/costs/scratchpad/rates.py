@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from perfsim.devices import Device, Stack
@@ -22,8 +21,8 @@ class KernelRate:
     """Cost of one kind of layer on one core.
 
     rate: multiply-accumulates per cycle in the inner loop [1]; per_output: cycles per output, to start and requantise
-    its sum [1]; per_input: cycles per run of neighbouring numbers that is gathered into a working buffer [1]; cores: that take part [1];
-    activity: share of the cores' full power that the kernel draws [1].
+    its sum [1]; per_input: cycles per run of neighbouring numbers that is gathered into a working buffer [1]; cores:
+    that take part [1]; activity: share of the cores' full power that the kernel draws [1].
     """
 
     rate: float
@@ -40,7 +39,8 @@ class Machine:
     clock: of the cores [Hz]; l1, l2: what a network may use of the inner and the outer scratchpad [byte]; dma: between
     them [byte/cycle]; dma_setup: of one transfer [cycle]; tile_overhead, layer_overhead: fixed work per tile and per
     layer [cycle]; stream, stream_setup: from main memory [byte/s], [s]; stream_limit: largest weights whose
-    streaming is hidden behind the arithmetic of their own layer [byte]; capacity: of main memory [byte]; rates: by kind.
+    streaming is hidden behind the arithmetic of their own layer [byte]; capacity: of main memory [byte]; rates: in
+    the order of :data:`KINDS`.
     """
 
     clock: float
@@ -54,7 +54,11 @@ class Machine:
     stream_setup: float
     stream_limit: float
     capacity: float
-    rates: Mapping[str, KernelRate]
+    rates: tuple[KernelRate, ...]
+
+    def rate(self, kind: str) -> KernelRate:
+        """The cost of one kind of layer."""
+        return self.rates[KINDS.index(kind)]
 
 
 def kernel_cycles(
@@ -83,12 +87,14 @@ def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
         if the device has no two scratchpads, or states no clock.
     """
     levels = {name: device.get(f"memory.{name}.{what}") for name, what in (("l1", "capacity"), ("l2", "bandwidth"))}
-    missing = [f"memory.{name}" for name, value in levels.items() if value is None]
+    missing = [f"states no memory.{name}" for name, value in levels.items() if value is None]
     clock = device.get("clock.cluster", device.get("clock.maximum"))
+    if device.cache is not None:
+        missing = [f"has a cache instead ({device.cache.name})"]
     if missing or clock is None:
         raise InputError(
-            f"stack {stack.key} cuts layers into tiles for scratchpads, and device {device.key} states no "
-            f"{(missing or ['clock.cluster'])[0]}; choose another stack, or a device such as gap8"
+            f"stack {stack.key} cuts layers into tiles for scratchpads, and device {device.key} "
+            f"{(missing or ['states no clock.cluster'])[0]}; choose another stack, or a device such as gap8"
         )
 
     def budget(level: str) -> float:
@@ -103,7 +109,7 @@ def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
         layer_overhead=float(stack.get("tiling.layer_overhead", 0.0)),
         stream=float(device.bandwidth), stream_setup=float(setup),
         stream_limit=float(stack.get("tiling.stream_limit", float("inf"))),
-        capacity=float(device.capacity), rates={kind: _rate(kind, device, stack, dtype, clock) for kind in KINDS},
+        capacity=float(device.capacity), rates=tuple(_rate(kind, device, stack, dtype, clock) for kind in KINDS),
     )  # fmt: skip
 
 

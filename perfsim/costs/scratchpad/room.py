@@ -47,7 +47,7 @@ class Room:
 def rooms(
     kernels: Sequence[Kernel], layers: Sequence[Layer], graph: OperatorGraph, capacity: float
 ) -> tuple[list[Room], list[Misfit], float]:
-    """The scratchpad of ``capacity`` bytes at every kernel, what cannot fit, and the bytes spilled in all.
+    """The scratchpad of ``capacity`` bytes at every kernel, what cannot fit, and the most bytes spilled at once.
 
     Features stay from the kernel that writes them to the last that reads them. Where those that live at the same time
     are too many, the largest goes to main memory for its whole life and passes the scratchpad in strips of rows.
@@ -72,7 +72,7 @@ def rooms(
         live = sum(sizes[n] for n in names - spilled) + sum(2 * strip for strip in strips.values())
         ordered = tuple(sorted(touched))
         found.append(Room(live, ordered, sum(sizes[n] for n in touched), sum(strips.values())))
-    return found, misfits, sum(sizes[n] for n in spilled)
+    return found, misfits, max(sum(sizes[n] for n in names & spilled) for names in alive)
 
 
 def _touched(name: str, kernel: Kernel) -> bool:

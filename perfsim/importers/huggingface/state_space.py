@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from perfsim.architectures import (
-    Attention,
-    ChunkedStateSpace,
-    DecoderModel,
-    LayerGroup,
-    Mlp,
-    SelectiveStateSpace,
-)
+from perfsim.architectures import Attention, ChunkedStateSpace, DecoderModel, LayerGroup, Mlp, SelectiveStateSpace
 from perfsim.errors import ConfigError
 from perfsim.importers.huggingface.config import Config
 from perfsim.importers.huggingface.parts import finish
@@ -18,8 +11,9 @@ __all__ = ["FAMILIES"]
 
 _NUMERICS = (
     "hidden_act", "mamba_hidden_act", "rms_norm", "rescale_prenorm_residual", "time_step_floor",
-    "time_step_init_scheme", "time_step_limit", "time_step_max", "time_step_min", "time_step_scale", "use_mambapy", "use_mamba_kernels",
-    "use_associative_scan", "num_logits_to_keep",
+    "time_step_init_scheme", "time_step_limit", "time_step_max", "time_step_min", "time_step_scale", "use_mambapy",
+    "use_mamba_kernels", "use_associative_scan", "num_logits_to_keep", "d_inner", "d_model", "n_layer",
+    "fused_add_norm", "pad_vocab_size_multiple", "ssm_cfg",
 )  # fmt: skip
 """Keys of these families that change neither shapes nor counts."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from perfsim.errors import ConfigError, UnknownNameError
 
-__all__ = ["Binding", "Inputs", "inputs_of"]
+__all__ = ["Binding", "Input", "Inputs", "inputs_of"]
 
 IMAGE_RANK = 4
 """Axes of a batch of images."""
@@ -34,8 +34,10 @@ class Input:
         if len(self.dims) != IMAGE_RANK:
             return ()
         channels, last = self.dims[1], self.dims[3]
-        channels_last = isinstance(last, int) and last <= MOST_CHANNELS and not (
-            isinstance(channels, int) and channels <= MOST_CHANNELS
+        channels_last = (
+            isinstance(last, int)
+            and last <= MOST_CHANNELS
+            and not (isinstance(channels, int) and channels <= MOST_CHANNELS)
         )
         return (1, 2) if channels_last else (2, 3)
 
@@ -87,7 +89,7 @@ class Inputs:
 
 @dataclass
 class Binding:
-    """Sizes of axes. stated: by the user; batch, image_size: of the job; known: name → size, filled by :meth:`shape`."""
+    """Sizes of axes. stated: by the user; batch, image_size: of the job; known: name → size, of named axes."""
 
     inputs: Inputs
     stated: Mapping[str, int]
@@ -137,8 +139,8 @@ class Binding:
                 f"(--image-size 224), or bind it: --set model.axis.{dim}=224"
             )
         raise ConfigError(
-            f"{self.inputs.path}: axis {dim} of input {given.name} is open; bind it with --set model.axis.{dim}=SIZE, in Python "
-            f'model.bind({{"{dim}": SIZE}})'
+            f"{self.inputs.path}: axis {dim} of input {given.name} is open; bind it with --set model.axis.{dim}=SIZE, "
+            f'in Python model.bind({{"{dim}": SIZE}})'
         )
 
     def check_stated(self, switches: tuple[str, ...]) -> None:
@@ -171,7 +173,8 @@ def inputs_of(graph: Any, path: str) -> Inputs:
 def _input(info: Any, path: str) -> Input:
     kind = info.type.WhichOneof("value")
     if kind != "tensor_type":
-        raise ConfigError(f"{path}: input {info.name} is a {(kind or 'value of no type').removesuffix('_type')}, expected a tensor")
+        what = (kind or "value of no type").removesuffix("_type")
+        raise ConfigError(f"{path}: input {info.name} is a {what}, expected a tensor")
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
         raise ConfigError(f"{path}: input {info.name} has no shape; export it with shapes, dynamic axes may have names")

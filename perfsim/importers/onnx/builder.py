@@ -10,6 +10,7 @@ from typing import Any
 from perfsim.architectures import ImageStep
 from perfsim.errors import ConfigError
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.importers.onnx.load import MOST_NODES
 from perfsim.importers.onnx.values import FLOATS, LOW, Value, element_dtype
 from perfsim.ops.viewed import viewed
 from perfsim.quantities.dtypes import DType
@@ -35,10 +36,23 @@ class Builder:
     stored: dict[str, str] = field(default_factory=dict)
     names: set[tuple[str, str]] = field(default_factory=set)
     maker: dict[str, int] = field(default_factory=dict)
+    visited: int = 0
 
     def fail(self, what: str) -> ConfigError:
         """An error that starts with the file."""
         return ConfigError(f"{self.path}: {what}")
+
+    def visit(self) -> None:
+        """Count a node that is read, each pass of an unrolled loop anew.
+
+        Raises
+        ------
+        ConfigError
+            beyond :data:`MOST_NODES`.
+        """
+        self.visited += 1
+        if self.visited > MOST_NODES:
+            raise self.fail(f"more than {MOST_NODES} nodes with its sub-graphs unrolled; bind fewer passes")
 
     def checked(self, name: str, shape: Sequence[int]) -> tuple[int, ...]:
         """``shape`` if a tensor can have it.
@@ -49,12 +63,13 @@ class Builder:
             for negative or absurd sizes.
         """
         elements = 1
-        for size in shape:
-            if size < 0:
+        for each in shape:
+            if each < 0:
                 raise self.fail(f"tensor {name} has shape {list(shape)}: expected sizes of at least 0")
-            elements *= size
+            elements *= each
         if elements > LARGEST:
-            raise self.fail(f"tensor {name} of shape {list(shape)} has {elements:.3g} elements; expected at most {LARGEST:.0e}")
+            size = f"tensor {name} of shape {list(shape)} has {elements:.3g} elements"
+            raise self.fail(f"{size}; expected at most {LARGEST:.0e}")
         return tuple(shape)
 
     def unique(self, name: str, kind: str = "tensor") -> str:
@@ -102,15 +117,17 @@ class Builder:
         outputs: Sequence[tuple[str, DType]], region: str, fields: dict[str, Any], role: Role | None,
     ) -> tuple[str, ...]:  # fmt: skip
         """Add an operator that reads each operand under a shape; return the names of its outputs."""
-        inputs, views = [], dict[str, tuple[int, ...]]()
+        inputs: list[str] = []
+        views: list[tuple[int, ...] | None] = []
         for value, shape in operands:
             root = self.root(value, shape, role)
             inputs.append(root)
-            if self.tensors[root].shape != shape:
-                views[root] = shape
+            views.append(None if self.tensors[root].shape == shape else shape)
         names = tuple(self.unique(output) for output, _ in outputs)
-        chosen, more = (viewed(kind), {"views": views}) if views else (kind, {})
-        op = chosen(name=self.unique(name, "operator"), inputs=tuple(inputs), outputs=names, region=region, **fields, **more)
+        chosen, more = (viewed(kind), {"views": tuple(views)}) if any(v is not None for v in views) else (kind, {})
+        op = chosen(
+            name=self.unique(name, "operator"), inputs=tuple(inputs), outputs=names, region=region, **fields, **more
+        )
         for output, (_, dtype), shape in zip(names, outputs, op.output_shapes(self.tensors), strict=True):
             home = "" if getattr(op, "written", None) is not None else region
             self.tensors[output] = Tensor(output, shape, dtype, Role.ACTIVATION, home)
@@ -139,7 +156,8 @@ class Builder:
         """
         if not self.operators:
             raise self.fail("computes nothing: its outputs are constants or views of its inputs")
-        given = any(t.elements for t in self.tensors.values() if t.role is not Role.ACTIVATION)
-        if not given and not any(op.work(self.tensors).flops for op in self.operators):
+        read = ((op, self.tensors[name]) for op in self.operators for name in op.inputs)
+        moves = any(op.accessed(t, self.tensors) for op, t in read if t.role is not Role.ACTIVATION)
+        if not moves and not any(op.work(self.tensors).flops for op in self.operators):
             raise self.fail("computes nothing and moves nothing: all its inputs are empty")
         return OperatorGraph(tuple(self.operators), dict(self.tensors), dict(self.regions))

@@ -99,7 +99,7 @@ def _split(inputs: Sequence[Any], attributes: Attributes) -> Any:
     return np.split(inputs[0], np.cumsum(sizes)[:-1], axis)
 
 
-def _divide(inputs: Sequence[Any], attributes: Attributes) -> Any:
+def _divide(inputs: Sequence[Any], _: Attributes) -> Any:
     a, b = inputs
     if np.issubdtype(a.dtype, np.integer):  # ONNX rounds towards zero
         return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
@@ -113,8 +113,14 @@ def _constant_of_shape(inputs: Sequence[Any], attributes: Attributes) -> Any:
 
 
 def _cast(inputs: Sequence[Any], attributes: Attributes) -> Any:
-    kinds = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 10: "f2", 11: "f8", 12: "u4", 13: "u8", 16: "f4"}
-    return inputs[0].astype(kinds[attributes["to"]])
+    return inputs[0].astype(_FORMATS[attributes["to"]])
+
+
+_FORMATS = {
+    1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 10: "f2", 11: "f8", 12: "u4", 13: "u8",
+    16: "f4",
+}  # fmt: skip
+"""TensorProto.DataType → numpy's name; bf16 is computed with in fp32."""
 
 
 def _plain(function: Callable[..., Any]) -> Evaluator:

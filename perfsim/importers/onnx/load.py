@@ -12,7 +12,7 @@ from perfsim.importers.onnx.wire import slim_file
 
 __all__ = ["library", "load"]
 
-MOST_NODES = 50_000
+MOST_NODES = 20_000
 """Nodes of a graph with its functions inlined; published networks have a few thousand."""
 
 
@@ -108,7 +108,9 @@ def _inlined(model: Any, path: Path) -> Any:
             sizes[key] = sum(size(call, (*callers, key)) if call in bodies else 1 for call in bodies[key])
         return sizes[key]
 
-    total = sum(size(k, ()) if k in bodies else 1 for k in ((n.domain, n.op_type) for n in _all_nodes(model.graph.node)))
+    total = sum(
+        size(k, ()) if k in bodies else 1 for k in ((n.domain, n.op_type) for n in _all_nodes(model.graph.node))
+    )
     if total > MOST_NODES:
         raise ConfigError(f"{path}: {total} nodes with its functions inlined; expected at most {MOST_NODES}")
     try:

@@ -20,7 +20,7 @@ from perfsim.importers.onnx.values import FLOATS, INT32, LOW
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.quantities.numbers import is_array, is_symbolic
 
-__all__ = ["OnnxModel", "read_onnx"]
+__all__ = ["OnnxModel", "forget", "read_onnx"]
 
 _OWN_FORMATS = {1: "fp32", 10: "fp16", 16: "bf16"}
 """TensorProto.DataType of the features → number format of the file."""
@@ -54,7 +54,7 @@ class OnnxModel(ForwardModel):
     outside = ("what the graph leaves to its caller",)
 
     @property
-    def image_size(self) -> int | None:  # type: ignore[override]
+    def image_size(self) -> int | None:
         """Pixels per side that the file fixes, None where it fixes none."""
         return self.inputs.fixed_side()
 
@@ -102,7 +102,10 @@ class OnnxModel(ForwardModel):
         size = self.image_size if image_size is None else image_size
         counts = counts_of(_graph(self, batch, size, "fp32", "fp32", False))
         return replace(
-            counts, products=counts.products // batch, macs=counts.macs // batch, activations=counts.activations // batch
+            counts,
+            products=counts.products // batch,
+            macs=counts.macs // batch,
+            activations=counts.activations // batch,
         )
 
     @property
@@ -159,3 +162,9 @@ def _read(path: Path, _modified: int, _size: int) -> OnnxModel:
     types = stored or [given.elem for given in inputs.inputs]
     dtype = _OWN_FORMATS.get(max(types, key=types.count)) if types else None
     return OnnxModel(name=path.stem, path=str(path), inputs=inputs, proto=proto, dtype=dtype)
+
+
+def forget() -> None:
+    """Drop the files and graphs that are kept for the next prediction."""
+    _read.cache_clear()
+    _graph.cache_clear()

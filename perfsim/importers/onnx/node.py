@@ -89,14 +89,36 @@ class Node:
         chosen = self.inputs if values is None else values
         return [v for v in chosen if v is not None and not (v.const and v.elements <= 1)]
 
+    def sources(self) -> list[Value]:
+        """The operands, or the first input where all are single constants."""
+        return self.operands() or [v for v in self.inputs[:1] if v is not None]
+
+    def emit_all(self, kind: type[Operator], operands: Sequence[Value], **fields: Any) -> list[Value | None]:
+        """Add an operator that states the shapes of all outputs that somebody named; None stands for the others."""
+        named = [index for index, name in enumerate(self.proto.output) if name]
+        shapes = tuple(self.types[index][1] for index in named)
+        made = self.emit(kind, operands, outputs=named, shapes=shapes, **fields)
+        values: list[Value | None] = [None] * len(self.proto.output)
+        for index, value in zip(named, made if isinstance(made, list) else [made], strict=True):
+            values[index] = value
+        return values
+
     def emit(
-        self, kind: type[Operator], operands: Sequence[Value], *, seen: Sequence[Shape] | None = None,
-        outputs: Sequence[int] = (0,), types: Sequence[tuple[int, Shape]] | None = None, suffix: str = "", **fields: Any,
-    ) -> Any:  # fmt: skip
+        self,
+        kind: type[Operator],
+        operands: Sequence[Value],
+        *,
+        seen: Sequence[Shape] | None = None,
+        outputs: Sequence[int] = (0,),
+        types: Sequence[tuple[int, Shape]] | None = None,
+        suffix: str = "",
+        **fields: Any,
+    ) -> Any:
         """Add an operator; return its output value, or a list of several.
 
-        operands: in the operator's order; seen: shapes under which it reads them, their own by default; outputs: which of
-        the node's outputs it makes; types: of intermediate results, which the node does not name; suffix: to the name.
+        operands: in the operator's order; seen: shapes under which it reads them, their own by default; outputs: which
+        of the node's outputs it makes; types: of intermediate results, which the node does not name; suffix: to the
+        name.
 
         Raises
         ------
@@ -150,7 +172,9 @@ class Node:
         scope, builder = self.scope, self.scope.builder
         name = f"{scope.prefix}{value.name}.dequantize"
         made = [(f"{scope.prefix}{value.name}.full", builder.step.dtype)]
-        (value.root,) = builder.add(Dequantize, name, [(value.low, value.low.shape)], made, scope.region, {}, Role.WEIGHT)
+        (value.root,) = builder.add(
+            Dequantize, name, [(value.low, value.low.shape)], made, scope.region, {}, Role.WEIGHT
+        )
 
     def alias(self, value: Value, index: int = 0) -> Value:
         """Output ``index`` as another view of ``value``: nothing is computed and nothing moves."""
@@ -158,4 +182,3 @@ class Node:
         if value.const:
             return replace(value, name=self.proto.output[index], elem=elem, shape=shape, load=None, low=None)
         return value.seen_as(self.proto.output[index], elem, shape)
-

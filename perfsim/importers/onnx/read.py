@@ -37,9 +37,7 @@ def operator_graph(model: Any, path: str, step: ImageStep, axes: Mapping[str, in
     binding.check_stated(switches)
     builder = Builder(path, step)
     scope = Scope(model.graph, builder, Typing(model), axes, binding.known)
-    given = [
-        builder.given(Value(i.name, i.elem, builder.checked(i.name, binding.shape(i)))) for i in inputs.inputs
-    ]
+    given = [builder.given(Value(i.name, i.elem, builder.checked(i.name, binding.shape(i)))) for i in inputs.inputs]
     if len(model.graph.node) > MOST_NODES:
         raise builder.fail(f"has {len(model.graph.node)} nodes; expected at most {MOST_NODES}")
     scope.read(given)

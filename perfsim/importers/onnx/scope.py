@@ -28,9 +28,15 @@ _MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "
 """Operators whose constant result is the same stored weight in another arrangement."""
 
 _FROM_SHAPE = frozenset({"Shape", "Size"})
-_RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"})
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
+)
 _LOWERING = ("QuantizeLinear",)
 _THROUGH = frozenset({"Relu", "Clip", "LeakyRelu", "Reshape", "Transpose", "MaxPool", "Flatten", "Identity"})
+
+
+_MALFORMED = (TypeError, ValueError, IndexError, KeyError, AttributeError, ZeroDivisionError, OverflowError)
+"""What a rule meets in a node whose attributes have other types or lengths than its operator says."""
 
 
 class Scope:
@@ -107,6 +113,7 @@ class Scope:
             raise self.builder.fail(f"tensor {tensor.name} does not hold what its shape needs: {text}") from None
 
     def _node(self, proto: Any) -> None:
+        self.builder.visit()
         inputs = [self.find(name) if name else None for name in proto.input]
         node = Node(proto, inputs, self)
         if any(value is None and name for value, name in zip(inputs, proto.input, strict=True)):
@@ -128,15 +135,17 @@ class Scope:
                 return constant
         if found is not None:
             node.low = self._works_low(node, found)
-        result = by_traffic(node) if found is None else found.function(node)
+        try:
+            result = by_traffic(node) if found is None else found.function(node)
+        except _MALFORMED as error:
+            raise node.fail(f"cannot be followed: {error!r:.200}") from None
         values = list(result) if isinstance(result, list | tuple) else [result]
         return self._with_by_products(node, values)
 
     def _with_by_products(self, node: Node, values: list[Value | None]) -> list[Value | None]:
         """Outputs that a rule leaves out, such as the mean of a norm: written, without work of their own."""
         values += [None] * (len(node.proto.output) - len(values))
-        for index, (elem, shape) in enumerate(node.types):
-            name = node.proto.output[index]
+        for index, (name, (elem, shape)) in enumerate(zip(node.proto.output, node.types, strict=False)):
             if values[index] is None and values[0] is not None and elem and name in self.readers:
                 fields: dict[str, Any] = {"shapes": (shape,), "touched": (0,), "label": "by-product"}
                 values[index] = node.emit(Move, [values[0]], outputs=(index,), suffix=f".{index}", **fields)
@@ -234,10 +243,14 @@ class Scope:
         if rule is not None and rule.low == "move" and depth == 0:
             return True
         readers = self.readers.get(proto.output[0], [])
-        return bool(readers) and depth < 4 and all(
-            reader is not None
-            and (reader.op_type in _LOWERING or (reader.op_type in _THROUGH and self.stays_low(reader, depth + 1)))
-            for reader in readers
+        return (
+            bool(readers)
+            and depth < 4
+            and all(
+                reader is not None
+                and (reader.op_type in _LOWERING or (reader.op_type in _THROUGH and self.stays_low(reader, depth + 1)))
+                for reader in readers
+            )
         )
 
     def inner(self, graph: Any, prefix: str, region: str = "", count: int = 1) -> Scope:
@@ -252,13 +265,13 @@ def _has_graph(node: Node) -> bool:
     return any(a.HasField("g") or a.graphs for a in node.proto.attribute)
 
 
-def _non_zero(node: Node, index: int) -> tuple[int, ...]:
+def _non_zero(node: Node, _: int) -> tuple[int, ...]:
     value = node.input(0)
     return (max(1, len(value.shape)), value.elements)
 
 
-def _boxes(node: Node, index: int) -> tuple[int, ...]:
-    batch, count, _ = node.rank(0, 3)
+def _boxes(node: Node, _: int) -> tuple[int, ...]:
+    batch, count = node.rank(0, 3)[:2]
     classes = node.rank(1, 3)[1]
     limit = node.optional(2)
     array = None if limit is None else limit.array
@@ -271,7 +284,7 @@ def _unique(node: Node, index: int) -> tuple[int, ...]:
     return shape if index == 0 and axis is not None else (node.input(0).elements if axis is None else shape[axis],)
 
 
-def _compress(node: Node, index: int) -> tuple[int, ...]:
+def _compress(node: Node, _: int) -> tuple[int, ...]:
     value = node.input(0)
     return value.shape if node.attribute("axis") is not None else (value.elements,)
 

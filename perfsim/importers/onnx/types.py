@@ -67,7 +67,9 @@ class Typing:
         """Schema of a node's operator, None for one that the package onnx does not know."""
         domain = "" if node.domain == "ai.onnx" else node.domain
         try:
-            return defs.get_schema(node.op_type, max_inclusive_version=min(self.versions.get(domain, 1), 2**31 - 1), domain=domain)
+            return defs.get_schema(
+                node.op_type, max_inclusive_version=min(self.versions.get(domain, 1), 2**31 - 1), domain=domain
+            )
         except defs.SchemaError:
             return None
 

@@ -76,7 +76,9 @@ class _Slimmer:
         self.data, self.where, self.kept = data, where, 0
 
     def fail(self, position: int, what: str) -> ConfigError:
-        return ConfigError(f"{self.where}: not an ONNX model: {what} at byte {position}; the file is cut off or damaged")
+        return ConfigError(
+            f"{self.where}: not an ONNX model: {what} at byte {position}; the file is cut off or damaged"
+        )
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
         """Number at ``at`` and the position behind it."""

@@ -37,7 +37,9 @@ class Rule:
 _RULES: dict[tuple[str, str], Rule] = {}
 
 
-def rule(*names: str, domain: str = "", low: str = "pointwise", own_shapes: bool = False) -> Callable[[Function], Function]:
+def rule(
+    *names: str, domain: str = "", low: str = "pointwise", own_shapes: bool = False
+) -> Callable[[Function], Function]:
     """Register a function as the rule of the operators ``names``."""
 
     def register(function: Function) -> Function:

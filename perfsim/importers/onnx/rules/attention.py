@@ -12,7 +12,7 @@ from perfsim.ops import Elementwise
 from perfsim.ops.general import Move
 from perfsim.ops.product import PackedAttention
 
-__all__: list[str] = []
+__all__ = ["attention", "multi_head_attention", "packed_attention"]
 
 
 def _heads(node: Node, value: Value, heads: int) -> Shape:
@@ -40,7 +40,9 @@ def _stored(node: Node, outputs: list[Any], index: int, past: Value | None, new:
     if index >= len(node.proto.output) or not node.proto.output[index]:
         return new
     operands = [v for v in (past, new) if v is not None]
-    made: Value = node.emit(Move, operands, outputs=(index,), shapes=(node.shape(index),), suffix=f".{index}", label="cache-write")
+    made: Value = node.emit(
+        Move, operands, outputs=(index,), shapes=(node.shape(index),), suffix=f".{index}", label="cache-write"
+    )
     outputs[index] = made
     return made
 
@@ -98,6 +100,7 @@ def multi_head_attention(node: Node) -> Any:
     query, key, value = node.input(0), node.optional(1), node.optional(2)
     batch, tokens = query.shape[0], query.shape[1]
     past = node.optional(3 if grouped else 6)
+    queries: Shape
     if key is None:
         dim = query.shape[-1] // (heads + 2 * kv_heads) if grouped else query.shape[-1]
         queries, new, value_dim = (batch, tokens, heads, dim), tokens, dim

@@ -13,7 +13,7 @@ from perfsim.importers.onnx.rules import rule
 from perfsim.importers.onnx.values import BOOL, INT64, Value
 from perfsim.ops.general import Move
 
-__all__: list[str] = []
+__all__ = ["branch", "loop", "scan"]
 
 UNROLLED = 64
 """Most passes of a loop whose shapes change from pass to pass, so that it has to be unrolled."""
@@ -30,7 +30,7 @@ def _graph(node: Node, name: str) -> Any:
 
 
 def _name(node: Node) -> str:
-    return node.proto.name or node.proto.output[0]
+    return str(node.proto.name or node.proto.output[0])
 
 
 def _prefix(node: Node) -> str:
@@ -48,7 +48,8 @@ def branch(node: Node) -> Any:
     chosen = node.scope.stated.get(_name(node), _number(node.input(0)))
     if chosen is None:
         raise node.fail(
-            f"depends on data; say which branch is taken with --set model.axis.{_name(node)}=1 (then_branch) or 0 (else_branch)"
+            f"depends on data; say which branch is taken with --set model.axis.{_name(node)}=1 (then_branch) or 0 "
+            f"(else_branch)"
         )
     graph = _graph(node, "then_branch" if chosen else "else_branch")
     return node.scope.inner(graph, _prefix(node)).read([])
@@ -99,8 +100,12 @@ def _repeated(node: Node, body: Any, states: list[Value], count: int) -> list[Va
         raise node.fail("ends after its first pass, but states more")
     for state, result in zip(held, results, strict=False):
         if state.shape != result.shape:
-            raise node.fail(f"changes the shape of {state.name} from pass to pass: {list(state.shape)} to {list(result.shape)}")
-    return [*results[: len(states)], *(_stacked(node, inner, v, count, i) for i, v in enumerate(results[len(states) :]))]
+            change = f"{list(state.shape)} to {list(result.shape)}"
+            raise node.fail(f"changes the shape of {state.name} from pass to pass: {change}")
+    return [
+        *results[: len(states)],
+        *(_stacked(node, inner, v, count, i) for i, v in enumerate(results[len(states) :])),
+    ]
 
 
 def _counters(body: Any, index: int | None) -> list[Value]:

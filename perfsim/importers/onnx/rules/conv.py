@@ -14,7 +14,10 @@ from perfsim.importers.onnx.values import Value
 from perfsim.ops import BatchNorm, Conv, TransposedConv, conv_kind
 from perfsim.ops.general import Pointwise
 
-__all__: list[str] = []
+__all__ = [
+    "batch_norm", "convolution", "deformable_convolution", "fused_convolution", "quantized_convolution",
+    "transposed_convolution",
+]  # fmt: skip
 
 
 @rule("Conv", "ConvInteger", low="matrix")
@@ -52,7 +55,8 @@ def _geometry(node: Node, x: Value, w: Value) -> tuple[tuple[int, ...], tuple[in
     dilations = tuple(node.attribute("dilations", (1,) * axes))
     pads = tuple(node.attribute("pads", (0,) * (2 * axes)))
     if not len(strides) == len(dilations) == axes or len(pads) != 2 * axes or min(*strides, *dilations) < 1:
-        raise node.fail(f"has strides {list(strides)}, dilations {list(dilations)} and pads {list(pads)} for {axes} axes")
+        stated = f"strides {list(strides)}, dilations {list(dilations)} and pads {list(pads)}"
+        raise node.fail(f"has {stated} for {axes} axes")
     return strides, dilations, tuple(pads[i] + pads[i + axes] for i in range(axes))
 
 

@@ -12,7 +12,7 @@ from perfsim.ops import Elementwise
 from perfsim.ops.elementwise import FUNCTIONS
 from perfsim.ops.general import Pointwise
 
-__all__ = ["pointwise"]
+__all__ = ["gelu", "own", "pointwise", "quantized", "rotary", "scaler", "shared", "standard_rotary"]
 
 _SHARED: Mapping[str, str] = MappingProxyType(
     {
@@ -25,10 +25,11 @@ _SHARED: Mapping[str, str] = MappingProxyType(
 _OWN: Mapping[str, tuple[str, float]] = MappingProxyType(
     {
         **{name: (name.lower(), 1) for name in (
-            "Sub", "Div", "Pow", "Mod", "Neg", "Abs", "Exp", "Log", "Sqrt", "Reciprocal", "Sin", "Cos", "Tan", "Asin", "Acos",
-            "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Tanh", "Erf", "Floor", "Ceil", "Round", "Sign", "Min", "Max",
-            "Sum", "And", "Or", "Xor", "Not", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "IsNaN", "IsInf",
-            "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "BitShift", "Where", "ThresholdedRelu",
+            "Sub", "Div", "Pow", "Mod", "Neg", "Abs", "Exp", "Log", "Sqrt", "Reciprocal", "Sin", "Cos", "Tan", "Asin",
+            "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Tanh", "Erf", "Floor", "Ceil", "Round", "Sign",
+            "Min", "Max", "Sum", "And", "Or", "Xor", "Not", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual",
+            "IsNaN", "IsInf", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "BitShift", "Where",
+            "ThresholdedRelu",
         )},
         "Clip": ("clip", 2),
         "LeakyRelu": ("leaky-relu", 2),
@@ -51,7 +52,7 @@ _OWN: Mapping[str, tuple[str, float]] = MappingProxyType(
 def pointwise(node: Node, label: str, each: float) -> Any:
     """``each`` operations per output element; operands may be repeated along some axes."""
     function = _named(node, label)
-    operands = node.operands() or node.inputs[:1]
+    operands = node.sources()
     first = next((v for v in operands if v.shape == node.shape()), None)
     if first is not None and function in FUNCTIONS and FUNCTIONS[function] == each:
         rest = [v for v in operands if v is not first]
@@ -63,7 +64,7 @@ def pointwise(node: Node, label: str, each: float) -> Any:
 
 
 def _named(node: Node, label: str) -> str:
-    """An addition of a stored vector is a bias, a multiplication by one stored number a scale: rules of fusion differ."""
+    """Adding a stored vector is a bias, multiplying by one stored number a scale: rules of fusion differ."""
     constants = [v for v in node.inputs if v is not None and v.const]
     if len(constants) == 1 and label == "add" and constants[0].shape[-1:] == node.shape()[-1:]:
         return "bias" if constants[0].elements == constants[0].shape[-1] > 1 else label

@@ -11,7 +11,7 @@ from perfsim.importers.onnx.node import Node
 from perfsim.importers.onnx.rules import rule
 from perfsim.ops.general import General
 
-__all__ = ["transform_flops"]
+__all__ = ["fourier", "short_time_fourier", "transform_flops"]
 
 
 def transform_flops(*, length: int, transforms: float, real: bool) -> float:

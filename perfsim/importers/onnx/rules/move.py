@@ -7,10 +7,9 @@ from typing import Any
 
 from perfsim.importers.onnx.node import Node
 from perfsim.importers.onnx.rules import MICROSOFT, rule
-from perfsim.importers.onnx.values import Value
 from perfsim.ops.general import Move
 
-__all__: list[str] = []
+__all__ = ["concat", "fill", "part", "quantized_concat", "rearrange", "scatter", "view"]
 
 
 @rule("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Dropout", "Optional", "OptionalGetElement", low="move")
@@ -41,21 +40,10 @@ def part(node: Node) -> Any:
     x = node.input(0)
     if node.op_type in ("Slice", "Expand", "Tile", "Pad") and node.shape() == x.shape:
         return node.alias(x)
-    named = [index for index, name in enumerate(node.proto.output) if name]
-    shapes = tuple(node.types[index][1] for index in named)
-    written = sum(math.prod(shape) for shape in shapes)
+    written = sum(math.prod(shape) for shape in (node.types[i][1] for i, name in enumerate(node.proto.output) if name))
     index = node.operands([node.optional(1)]) if node.op_type.startswith("Gather") else []
     label = "embedding" if node.op_type == "Gather" and x.const else node.op_type.lower()
-    touched = (min(x.elements, written),)
-    made = node.emit(Move, [x, *index], outputs=named, shapes=shapes, label=label, touched=touched)
-    return _placed(node, named, made)
-
-
-def _placed(node: Node, named: list[int], made: Any) -> list[Value | None]:
-    values: list[Value | None] = [None] * len(node.proto.output)
-    for index, value in zip(named, made if isinstance(made, list) else [made], strict=True):
-        values[index] = value
-    return values
+    return node.emit_all(Move, [x, *index], label=label, touched=(min(x.elements, written),))
 
 
 @rule("Concat", low="pointwise")
@@ -64,7 +52,7 @@ def concat(node: Node) -> Any:
     parts = [v for v in node.inputs if v is not None and v.elements]
     if len(parts) == 1:
         return node.alias(parts[0])
-    return node.emit(Move, parts or node.inputs[:1], shapes=(node.shape(),), label="concat")
+    return node.emit(Move, parts or node.sources(), shapes=(node.shape(),), label="concat")
 
 
 @rule("QLinearConcat", domain=MICROSOFT)
@@ -83,10 +71,19 @@ def quantized_concat(node: Node) -> Any:
 @rule("ScatterElements", "ScatterND", "Scatter", "TensorScatter", low="")
 def scatter(node: Node) -> Any:
     """A copy of the target with some elements replaced."""
-    return node.emit(Move, node.operands() or node.inputs[:1], shapes=(node.shape(),), label="scatter")
+    return node.emit(Move, node.sources(), shapes=(node.shape(),), label="scatter")
 
 
-@rule("OneHot", "Range", "ConstantOfShape", "RandomNormalLike", "RandomUniformLike", "RandomNormal", "RandomUniform", low="")
+@rule(
+    "OneHot",
+    "Range",
+    "ConstantOfShape",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "RandomNormal",
+    "RandomUniform",
+    low="",
+)
 def fill(node: Node) -> Any:
     """Numbers that come from nothing."""
     operands = node.operands() if node.op_type == "OneHot" else []

@@ -13,7 +13,10 @@ from perfsim.ops.general import Pointwise
 from perfsim.ops.group_norm import GroupNorm
 from perfsim.ops.norm import NORMS
 
-__all__: list[str] = []
+__all__ = [
+    "embed_norm", "group_norm", "layer_norm", "local_response", "plain_norm", "rms_norm", "runtime_group_norm",
+    "runtime_norm", "skip_norm", "softmax",
+]  # fmt: skip
 
 
 def _norm(node: Node, x: Value, function: str, parameters: list[Value]) -> Any:

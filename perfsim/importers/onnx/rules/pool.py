@@ -14,7 +14,10 @@ from perfsim.ops.conv import spatial_size
 from perfsim.ops.general import Pointwise, Reduction
 from perfsim.ops.resize import INTERPOLATIONS
 
-__all__: list[str] = []
+__all__ = [
+    "global_pool", "pool", "quantized_global_pool", "quantized_pool", "reduction", "region_pool", "resize",
+    "sample", "search",
+]  # fmt: skip
 
 
 @rule("MaxPool", "AveragePool", "LpPool")
@@ -32,10 +35,7 @@ def pool(node: Node) -> Any:
     plain = len(node.proto.output) == 1 and len(both) == len(strides) == axes
     if plain and _sizes(x.shape[2:], kernel, strides, both, ceil) == out[2:]:
         return node.emit(Pool, [x], function=function, kernel=kernel, stride=strides, padding=both, ceil_mode=ceil)
-    named = [index for index, name in enumerate(node.proto.output) if name]
-    shapes = tuple(node.types[index][1] for index in named)
-    flops = math.prod(out) * math.prod(kernel)
-    return node.emit(Reduction, [x], outputs=named, shapes=shapes, flops=flops, label="pool")
+    return node.emit_all(Reduction, [x], flops=math.prod(out) * math.prod(kernel), label="pool")
 
 
 def _sizes(
@@ -111,17 +111,10 @@ def _label(node: Node) -> str:
 @rule("TopK", "NonZero", "NonMaxSuppression", "Unique", "Compress", low="")
 def search(node: Node) -> Any:
     """By traffic and one comparison per element; what depends on data is costed at its largest."""
-    named = [index for index, name in enumerate(node.proto.output) if name]
-    shapes = tuple(node.types[index][1] for index in named)
-    note = "" if node.op_type == "TopK" else f"{node.op_type}: the size of its output depends on data; costed at the largest"
-    made = node.emit(
-        Reduction, node.operands() or node.inputs[:1], outputs=named, shapes=shapes, flops=node.input(0).elements,
-        label=node.op_type.lower(), note=note,
-    )  # fmt: skip
-    values: list[Any] = [None] * len(node.proto.output)
-    for index, value in zip(named, made if isinstance(made, list) else [made], strict=True):
-        values[index] = value
-    return values
+    open_size = f"{node.op_type}: the size of its output depends on data; costed at the largest"
+    note = "" if node.op_type == "TopK" else open_size
+    flops = node.input(0).elements
+    return node.emit_all(Reduction, node.sources(), flops=flops, label=node.op_type.lower(), note=note)
 
 
 @rule("Resize", "Upsample")
@@ -141,5 +134,5 @@ def sample(node: Node) -> Any:
         str(node.attribute("mode", "linear")), "nearest"
     )
     flops = INTERPOLATIONS[function] * math.prod(node.shape())
-    operands = node.operands() or node.inputs[:1]
+    operands = node.sources()
     return node.emit(Pointwise, operands, shapes=(node.shape(),), flops=flops, label="sample")

@@ -15,13 +15,19 @@ from perfsim.ops import Elementwise, Linear
 from perfsim.ops.general import Move, Reduction
 from perfsim.ops.product import Contraction
 
-__all__ = ["biased", "product"]
+__all__ = [
+    "biased", "einsum", "few_bit_matmul", "fused_matmul", "gemm", "integer_matmul", "integer_to_float",
+    "matmul", "product", "quantized_matmul",
+]  # fmt: skip
+
+Term = tuple[str, Value]
+"""Index letters of an operand of an einsum, and its value."""
 
 
 def product(
-    node: Node, a: Value, b: Value, *, turn_a: bool = False, turn_b: bool = False, more: bool = False, suffix: str = ""
+    node: Node, a: Value, b: Value, turn_a: bool = False, turn_b: bool = False, *, more: bool = False, suffix: str = ""
 ) -> Value:  # fmt: skip
-    """a @ b, each maybe transposed: a dense layer where ``b`` is one stored matrix.
+    """The product a @ b, each maybe transposed: a dense layer where ``b`` is one stored matrix.
 
     more: whether the node has more work to do on the result, which is then not yet its output.
 
@@ -46,8 +52,9 @@ def product(
     many = math.prod(batch)
     if math.prod(batch_b) == 1:
         many, m = 1, m * many
-    made = node.emit(Contraction, [a, b], types=types, suffix=suffix, shapes=(shape,), batch=many, m=m, n=n, k=k)
-    return made
+    sizes: dict[str, Any] = {"batch": many, "m": m, "n": n, "k": k}
+    result: Value = node.emit(Contraction, [a, b], types=types, suffix=suffix, shapes=(shape,), **sizes)
+    return result
 
 
 def _matrix(shape: Shape, turn: bool, left: bool) -> Shape:
@@ -64,6 +71,11 @@ def biased(node: Node, y: Value, bias: Value | None) -> Value:
         return node.alias(y)
     made: Value = node.emit(Elementwise, [y, bias], suffix=".bias", function="bias")
     return made
+
+
+def _turns(node: Node) -> tuple[bool, bool]:
+    """Whether the operands are transposed."""
+    return bool(node.attribute("transA", 0)), bool(node.attribute("transB", 0))
 
 
 @rule("MatMul", low="matrix")
@@ -88,10 +100,10 @@ def quantized_matmul(node: Node) -> Any:
 
 @rule("Gemm", low="matrix")
 def gemm(node: Node) -> Any:
-    """alpha · A' · B' + beta · C; the factors are folded into the stored matrix."""
+    """A' · B' times alpha, plus beta · C; the factors are folded into the stored matrix."""
     bias = node.optional(2)
-    turns = {"turn_a": bool(node.attribute("transA", 0)), "turn_b": bool(node.attribute("transB", 0))}
-    y = product(node, node.input(0), node.input(1), **turns, more=bias is not None)
+    turns = _turns(node)
+    y = product(node, node.input(0), node.input(1), *turns, more=bias is not None)
     return y if bias is None else biased(node, y, bias)
 
 
@@ -116,13 +128,13 @@ def einsum(node: Node) -> Any:
     return pairs[0][1]
 
 
-def _work(pairs: list[tuple[str, Value]], chosen: tuple[int, int], sizes: dict[str, int]) -> int:
+def _work(pairs: list[Term], chosen: tuple[int, int], sizes: dict[str, int]) -> int:
     return math.prod(sizes[i] for i in {*pairs[chosen[0]][0], *pairs[chosen[1]][0]})
 
 
 def _contracted(
-    node: Node, a: tuple[str, Value], b: tuple[str, Value], rest: list[tuple[str, Value]], out: str, sizes: dict[str, int]
-) -> tuple[str, Value]:  # fmt: skip
+    node: Node, a: Term, b: Term, rest: list[Term], out: str, sizes: dict[str, int]
+) -> Term:  # fmt: skip
     """One pair as a product: indices of both that stay are the batch, those that vanish the sum."""
     needed = {*out, *(i for term, _ in rest for i in term)}
     both = {*a[0], *b[0]}
@@ -152,15 +164,15 @@ def _terms(node: Node) -> tuple[list[str], str]:
     values = [v for v in node.inputs if v is not None]
     if len(terms) != len(values):
         raise node.fail(f'has {len(values)} operands for the equation "{equation}"')
-    most = max((len(v.shape) - len(t.replace("...", "")) for t, v in zip(terms, values, strict=True) if "..." in t), default=0)
+    spans = [len(v.shape) - len(t.replace("...", "")) for t, v in zip(terms, values, strict=True) if "..." in t]
+    most = max(spans, default=0)
     free = [chr(0x3B1 + i) for i in range(max(most, 0))]
     spread = []
     for term, value in zip(terms, values, strict=True):
         own = len(value.shape) - len(term.replace("...", ""))
-        term = term.replace("...", "".join(free[len(free) - own :]) if own > 0 else "")
-        if len(term) != len(value.shape):
+        spread.append(term.replace("...", "".join(free[len(free) - own :]) if own > 0 else ""))
+        if len(spread[-1]) != len(value.shape):
             raise node.fail(f'has an operand of shape {list(value.shape)} for the indices "{term}"')
-        spread.append(term)
     if not arrow:
         letters = "".join(spread)
         right = "".join(free) + "".join(sorted(i for i in set(letters) if letters.count(i) == 1 and i not in free))
@@ -170,8 +182,8 @@ def _terms(node: Node) -> tuple[list[str], str]:
 @rule("FusedMatMul", "FusedGemm", domain=MICROSOFT)
 def fused_matmul(node: Node) -> Any:
     """A product of maybe transposed operands with a factor."""
-    turns = {key: bool(node.attribute(name, 0)) for key, name in (("turn_a", "transA"), ("turn_b", "transB"))}
-    y = product(node, node.input(0), node.input(1), **turns, more=node.optional(2) is not None)
+    turns = _turns(node)
+    y = product(node, node.input(0), node.input(1), *turns, more=node.optional(2) is not None)
     node.types = [(y.elem, y.shape)]
     return y if node.optional(2) is None else biased(node, y, node.optional(2))
 
@@ -197,17 +209,23 @@ def integer_to_float(node: Node) -> Any:
     node.low = True
     index = 3 if node.op_type == "QGemm" else 1
     a, b = node.input(0), node.input(index)
-    turns = {key: bool(node.attribute(name, 0)) for key, name in (("turn_a", "transA"), ("turn_b", "transB"))}
+    turns = _turns(node)
     elem = a.elem if node.op_type == "QGemm" and node.optional(7) is not None else 1
     if a.elem in FLOATS:
         a = a if a.low is not None else _quantized(node, a)
-    left = _matrix(a.shape, turns["turn_a"], True)
-    node.types = [(elem, (*left[:-1], _matrix(b.shape, turns["turn_b"], False)[-1]))]
-    return product(node, a, b, **turns)
+    left = _matrix(a.shape, turns[0], True)
+    node.types = [(elem, (*left[:-1], _matrix(b.shape, turns[1], False)[-1]))]
+    return product(node, a, b, *turns)
 
 
 def _quantized(node: Node, a: Value) -> Value:
     made: Value = node.emit(
-        Reduction, [a], types=[(3, a.shape)], suffix=".quantize", shapes=(a.shape,), flops=4 * a.elements, label="quantize"
+        Reduction,
+        [a],
+        types=[(3, a.shape)],
+        suffix=".quantize",
+        shapes=(a.shape,),
+        flops=4 * a.elements,
+        label="quantize",
     )
     return made

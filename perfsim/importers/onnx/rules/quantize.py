@@ -10,7 +10,7 @@ from perfsim.importers.onnx.rules import MICROSOFT, rule
 from perfsim.importers.onnx.values import UINT8
 from perfsim.ops.general import Pointwise
 
-__all__: list[str] = []
+__all__ = ["dequantize", "dynamic_quantize", "quantize", "runtime_dequantize", "runtime_quantize"]
 
 SCALE_FLOPS = 4
 """Divide, add the zero point, round, clip: per element [FLOP]."""
@@ -56,11 +56,4 @@ def runtime_dequantize(node: Node) -> Any:
 def dynamic_quantize(node: Node) -> Any:
     """Extremes of the features, then the conversion."""
     x = node.input(0)
-    flops = (2 + SCALE_FLOPS) * x.elements
-    named = [index for index, name in enumerate(node.proto.output) if name]
-    shapes = tuple(node.types[index][1] for index in named)
-    made = node.emit(Pointwise, [x], outputs=named, shapes=shapes, flops=flops, label="quantize")
-    values: list[Any] = [None] * len(node.proto.output)
-    for index, value in zip(named, made if isinstance(made, list) else [made], strict=True):
-        values[index] = value
-    return values
+    return node.emit_all(Pointwise, [x], flops=(2 + SCALE_FLOPS) * x.elements, label="quantize")

@@ -10,7 +10,7 @@ from perfsim.importers.onnx.node import Node
 from perfsim.importers.onnx.rules import rule
 from perfsim.ops.product import Recurrence
 
-__all__: list[str] = []
+__all__ = ["recurrent"]
 
 _GATES: Mapping[str, int] = MappingProxyType({"LSTM": 4, "GRU": 3, "RNN": 1})
 
@@ -25,12 +25,5 @@ def recurrent(node: Node) -> Any:
     directions, rows, hidden = node.rank(2, 3)
     if rows != _GATES[node.op_type] * hidden or weight.shape[-1] != inputs:
         raise node.fail(f"has weights of shape {list(weight.shape)} and {list(again.shape)} for {inputs} inputs")
-    named = [index for index, name in enumerate(node.proto.output) if name]
-    made = node.emit(
-        Recurrence, [v for v in (x, weight, again, *node.inputs[3:4], *node.inputs[5:]) if v is not None], outputs=named,
-        shapes=tuple(node.types[i][1] for i in named), batch=tokens * directions, m=batch, n=rows, k=inputs + hidden,
-    )  # fmt: skip
-    values: list[Any] = [None] * len(node.proto.output)
-    for index, value in zip(named, made if isinstance(made, list) else [made], strict=True):
-        values[index] = value
-    return values
+    operands = [v for v in (x, weight, again, *node.inputs[3:4], *node.inputs[5:]) if v is not None]
+    return node.emit_all(Recurrence, operands, batch=tokens * directions, m=batch, n=rows, k=inputs + hidden)

@@ -1,0 +1,119 @@
+"""Duty cycle of a prediction: a device that works on a frame, rests, and works again, with its sensor and radio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from perfsim.costs.activity import ActivityPower
+from perfsim.costs.duty import battery_life, duty_share, race_energy
+from perfsim.costs.energy import power_model
+from perfsim.devices import Device
+from perfsim.errors import InputError
+from perfsim.prediction.predict import predict
+from perfsim.prediction.prediction import Prediction
+from perfsim.quantities.units import DIMENSIONS, parse_as
+from perfsim.workloads import Job
+
+__all__ = ["DutyCycle", "duty_cycle", "duty_cycles"]
+
+REST = ("sleep", "idle")
+"""What a device can do between frames."""
+
+
+@dataclass(frozen=True)
+class DutyCycle:
+    """One device at a frame rate.
+
+    point: operating point, or ""; frame_rate [1/s]; share: of the time in which it works [1]; keeps_up: whether it
+    meets the rate; energy: per frame, rest included [J]; power: mean, with sensor and radio [W]; battery_life [s],
+    None without a battery.
+    """
+
+    point: str
+    frame_rate: float
+    share: float
+    keeps_up: bool
+    energy: float
+    power: float
+    battery_life: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return dict(vars(self))
+
+
+def duty_cycle(
+    prediction: Prediction, *, frame_rate: float, battery: str | float | None = None, sensor: str | float = 0.0,
+    radio: str | float = 0.0, rest: str = "sleep",
+) -> DutyCycle:  # fmt: skip
+    """The predicted job once per frame: race to the end, then ``rest`` until the next frame.
+
+    prediction: of one frame; frame_rate [1/s]; battery: e.g. ``"0.9 Wh"`` or [J]; sensor, radio: declared mean power,
+    e.g. ``"4.5 mW"`` or [W]; rest: ``sleep`` or ``idle``, by the device's own figures.
+
+    Raises
+    ------
+    InputError, UnitError
+        for a rate that is not above 0, an unknown rest, or a device whose power is not known.
+    """
+    if isinstance(frame_rate, bool) or not isinstance(frame_rate, int | float) or not 0 < frame_rate < 1e9:
+        raise InputError(f"frame_rate={frame_rate!r}: expected frames per second, above 0")
+    if rest not in REST:
+        raise InputError(f'rest="{rest}": expected one of {", ".join(REST)}')
+    device = prediction.system.device
+    if prediction.energy is None:
+        raise InputError(f"device {device.key}: no source gives its power; a duty cycle needs power.active")
+    runtime = float(prediction.runtime)
+    energy = float(
+        race_energy(energy=prediction.energy, runtime=runtime, frame_rate=frame_rate, rest=_resting(device, rest))
+    )
+    share = float(duty_share(runtime=runtime, frame_rate=frame_rate))
+    beside = _watts(sensor) + _watts(radio)
+    power = energy * min(frame_rate, 1 / runtime) + beside
+    charge = None if battery is None else _joules(battery)
+    life = None if charge is None else float(battery_life(battery=charge, power=power))
+    point = str(device.info.get("operating_point", ""))
+    return DutyCycle(point, float(frame_rate), share, share <= 1, energy, power, life)
+
+
+def duty_cycles(
+    model: Any, job: Job, on: Device, *, stack: Any = "ideal", frame_rate: float, **fields: Any
+) -> Mapping[str, DutyCycle]:
+    """The duty cycle at every operating point of a device, least power first; points that are too slow come last.
+
+    So race-to-idle (a fast point, then rest) meets slow-and-steady (the slowest point that keeps up).
+
+    Raises
+    ------
+    InputError
+        if the device has no operating points; otherwise as :func:`duty_cycle`.
+    """
+    if not on.points:
+        raise InputError(f"device {on.key} has no operating points to compare; use duty_cycle")
+    found = {
+        point: duty_cycle(predict(model, job, on.at(point), stack=stack), frame_rate=frame_rate, **fields)
+        for point in on.points
+    }
+    return dict(sorted(found.items(), key=lambda item: (not item[1].keeps_up, item[1].power)))
+
+
+def _resting(device: Device, rest: str) -> float:
+    power = power_model(device)
+    assert power is not None
+    return float(power.sleep if rest == "sleep" and isinstance(power, ActivityPower) else power.idle)
+
+
+def _watts(value: str | float) -> float:
+    number = parse_as(value, DIMENSIONS["power"]) if isinstance(value, str) else float(value)
+    if not number >= 0:
+        raise InputError(f"{value!r}: expected a power of at least 0")
+    return float(number)
+
+
+def _joules(value: str | float) -> float:
+    number = parse_as(value, DIMENSIONS["energy"]) if isinstance(value, str) else float(value)
+    if not number > 0:
+        raise InputError(f"battery={value!r}: expected an energy above 0, e.g. \"0.9 Wh\"")
+    return float(number)

@@ -1,0 +1,87 @@
+"""GAP8 and GAP9 against published measurements: the layer table of DORY, the networks of the vendor, power."""
+
+import pytest
+
+import perfsim as ps
+from perfsim.validation.suites import gap8_suite
+
+JOB = ps.SinglePass(batch=1, dtype="int8")
+REPORT = gap8_suite()
+
+
+def at(point, name, stack, **fields):
+    return ps.predict(name, JOB.replace(**fields), on="gap8", stack=stack, what_if={"device.operating_point": point})
+
+
+def test_every_row_is_predicted():
+    assert REPORT.skipped == ()
+    assert len(REPORT.pairs) == 95
+
+
+def test_every_layer_of_the_table():
+    layers = [pair for pair in REPORT.pairs if pair.what.startswith("single-pass runtime")]
+    assert len(layers) == 21 + 1  # and their sum
+    for pair in layers:
+        assert abs(pair.error) < 0.15, pair
+    (total,) = (pair for pair in layers if pair.measured == 0.2389)
+    assert abs(total.error) < 0.05
+    (serial,) = (pair for pair in layers if pair.measured == 0.02731)  # 1.05 MB of weights, none of it hidden
+    assert abs(serial.error) < 0.03
+
+
+def test_the_serial_layer_is_a_copy_and_its_arithmetic():
+    p = at("1.0V", "mobilenetv1-1.0-128", "dory")
+    layer = next(layer for layer in p.plan if layer.name == "blocks.4.1.project")
+    copy = (1024 * 1024 + 1024) / 75e6 + 128 * 6.3e-6  # weights and biases over the bus, a set-up for each tile
+    assert layer.streaming.exposed == pytest.approx(copy)
+    arithmetic = (1024 * 1024 * 16 / 2.09 + 1024 * 16 * 16.2) / 8 / 100e6
+    assert layer.tiling.compute / 100e6 == pytest.approx(arithmetic)
+    assert layer.runtime > copy + arithmetic
+
+
+def test_depthwise_is_ten_times_slower_than_pointwise():
+    p = at("1.0V", "mobilenetv1-1.0-128", "dory")
+    rates = {layer.name: layer.layer.macs / (layer.on_chip * 100e6) for layer in p.plan}
+    assert 1.0 < rates["blocks.1.1.depthwise"] < 1.4
+    assert 0.45 < rates["blocks.1.0.depthwise"] < 0.65  # stride 2
+    assert 12 < rates["blocks.2.1.project"] < 15.5
+
+
+def test_the_networks_of_the_vendor_without_a_fit():
+    rows = [p for p in REPORT.pairs if "throughput" in p.what and p.model.startswith(("mobilenetv1", "mobilenetv2"))]
+    assert len(rows) == 32
+    assert not any(row.fitted for row in rows)
+    assert sum(abs(row.error) for row in rows) / 32 < 0.08  # of the frame rate
+    assert sum(abs(row.measured / row.predicted - 1) for row in rows) / 32 < 0.08  # of the time
+    stack = ps.stack("gap-autotiler")
+    assert [path for path, datum in stack.data.items() if datum.status == "fitted"] == []
+
+
+def test_power_at_both_points():
+    rows = [p for p in REPORT.pairs if "power" in p.what and p.model.startswith("mobilenet")]
+    predicted = [row.predicted for row in rows]
+    assert len(rows) == 33
+    assert 0.090 < min(predicted) < 0.097  # measured 94.4 mW
+    assert 0.110 < max(predicted) < 0.117  # measured 113.1 mW
+    p = at("1.0V", "mobilenetv1-1.0-128", "dory")
+    powers = [(18.3e-3 + 30.2e-3 * c.plan.activity * c.compute / c.runtime) for c, _ in p.costs[0].kernels]
+    assert 0.018 < min(powers) < 0.0201  # measured 18.3 mW
+    assert 0.046 < max(powers) < 0.049  # measured 48.5 mW
+    assert p.energy == pytest.approx(9.32e-3, rel=0.05)
+
+
+def test_gap9_scales_with_its_clock():
+    slow, fast = (
+        ps.predict(
+            "mobilenetv1-0.25-128", JOB.replace(image_size=96), on="gap9", stack="gap-autotiler",
+            what_if={"device.operating_point": point},
+        )
+        for point in ("0.65V", "0.80V")
+    )  # fmt: skip
+    assert slow.runtime / fast.runtime == pytest.approx(1.542, abs=0.005)  # measured 1.540 to 1.543
+    assert 1.3 < fast.energy / slow.energy < 1.5  # measured 1.39 to 1.46
+
+
+def test_unseen_networks():
+    # PULP-Dronet v2 through the vendor's flow: 17 frame/s measured
+    assert 1 / at("1.2V", "pulp-dronet-v2", "gap-autotiler").runtime == pytest.approx(17, rel=0.1)
