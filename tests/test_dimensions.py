@@ -82,7 +82,6 @@ FORMULAS = {
         ONE,
         "m",
     ),
-    "groups": Formula(matrix.group_columns, dict.fromkeys(("n", "tile", "shared", "efficiency"), ONE), ONE, "tile"),
     "depth": Formula(matrix.padded_depth, dict.fromkeys(("depth", "multiple"), ONE), ONE, "multiple"),
     "rows": Formula(roofline.row_runtime, {"rows": ONE, "row_time": S, "units": ONE}, S, ""),
     "setup": Formula(matrix.setup_products, dict.fromkeys(("batch", "m", "tile_setup"), ONE), ONE, ""),
@@ -119,7 +118,7 @@ def test_pure_products_show_a_wrong_dimension_in_their_result(name):
     assert formula(formula.arguments | {first: Dimension.of(V=1)}).dimension != formula.result
 
 
-HOST = dict.fromkeys(("layers", "collectives", "kernels", "tokens", "sequences"), ONE)  # counts; all else below is a time
+HOST = dict.fromkeys(("layers", "collectives", "kernels", "tokens", "sequences"), ONE)  # counts; all else is a time
 
 
 @pytest.mark.parametrize("function", [phase.host_runtime, phase.step_runtime, phase.frame_runtime])

@@ -210,6 +210,10 @@ def test_wrong_attributes(tmp_path):
     y = g.node("MatMul", g.input("x", ["N", 4]), g.weight("w", 5, 6), name="product")
     assert refused(g.save(tmp_path, y)).startswith("FILE: node product (MatMul) does not fit its inputs: ")
     g = Graph()
+    parts = g.node("Split", g.input("x", ["N", 4]), outputs=2, num_outputs=9, name="split")
+    text = "FILE: node split (Split) does not fit its inputs: it says num_outputs=9 and has 2 outputs"
+    assert refused(g.save(tmp_path, *parts)) == text
+    g = Graph()
     y = g.node("Transpose", g.input("x", ["N", 4]), perm=[0, 7], name="turn")
     assert "node turn (Transpose)" in refused(g.save(tmp_path, y))
 

@@ -158,7 +158,7 @@ def test_weights_that_fit_stay():
     p = ps.predict("frontnet-80x32", JOB, on="gap8", stack="dory")
     assert {layer.streaming.mode for layer in p.plan} == {"resident", "none"}  # the pooling has no weights
     assert p.traffic == 0
-    larger = {"device.memory.l2.capacity": "8 MB", "stack.tiling.l2_budget": "7 MB"}
+    larger = {"device.memory.l2.capacity": "8 MB"}
     q = ps.predict("mobilenetv1-1.0-128", JOB, on="gap8", stack="dory", what_if=larger)
     assert {layer.streaming.mode for layer in q.plan} == {"resident", "none"}
     assert q.runtime < ps.predict("mobilenetv1-1.0-128", JOB, on="gap8", stack="dory").runtime
@@ -179,7 +179,7 @@ def test_what_cannot_fit_says_so():
     assert (misfit.level, misfit.there) == ("main memory", 8 * 2**20)
     assert misfit.needed - misfit.there > 3e6
     assert p.remarks == (f"does not fit: {misfit}",)
-    tiny = {"stack.tiling.l1_budget": "100 B"}
+    tiny = {"device.memory.l1.capacity": "26.1 kB"}  # 26 kB are reserved
     q = ps.predict("frontnet-80x32", JOB, on="gap8", stack="dory", what_if=tiny)
     assert q.memory.fits is False
     assert {misfit.level for misfit in q.memory.misfits} == {"l1"}
@@ -210,6 +210,12 @@ def test_devices_without_scratchpads(device, message):
     with pytest.raises(InputError) as refusal:
         ps.predict("frontnet-80x32", JOB, on=device, stack="dory")
     assert str(refusal.value) == message
+
+
+def test_language_models_are_refused():
+    with pytest.raises(InputError) as refusal:
+        ps.predict("gpt2", ps.Inference(prompt_tokens=8, output_tokens=2, dtype="int8"), on="gap8", stack="dory")
+    assert "a stack that cuts layers into tiles plans layers of features only" in str(refusal.value)
 
 
 def test_a_plan_needs_numbers():

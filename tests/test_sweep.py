@@ -181,7 +181,8 @@ def test_coordinates_units_and_order():
         "mistral-7b", Prefill(batch=4, dtype="fp16"), "l4", stack="vllm", using=["weight-quantization:bits=4"],
         what_if={"device.memory.main.bandwidth": "2 TB/s"},
     )  # fmt: skip
-    assert_point(found.isel(using=1), {"model": "mistral-7b", "device": "l4", "batch": 4, "device.memory.main.bandwidth": 2e12}, one)
+    place = {"model": "mistral-7b", "device": "l4", "batch": 4, "device.memory.main.bandwidth": 2e12}
+    assert_point(found.isel(using=1), place, one)
     assert found.fits.dtype == bool
     assert found.to_dataframe().shape[0] == 2 * 2 * 2 * 2 * 2
 
@@ -211,7 +212,7 @@ def test_zipped_axes_points_and_samples():
         assert drawn.runtime.dims == ("sample",)
         assert drawn.batch.values.min() >= 1
         assert drawn.batch.values.max() <= 64
-        assert 1e12 <= drawn["device.memory.hbm.bandwidth"].values.min()
+        assert drawn["device.memory.hbm.bandwidth"].values.min() >= 1e12
     assert ps.sweep("gpt2", job, on, along=grid({"batch": [2]})).runtime.shape == (1,)
 
 

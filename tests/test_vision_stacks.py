@@ -134,7 +134,7 @@ def test_devices_without_measurements_get_a_bounded_prediction(name, device):
     assert p.interval[0] < p.runtime < p.interval[1]
 
 
-def sample(name, every=10):
+def sample(name, every=11):
     rows = [row for row in read_rows(MEASUREMENTS / "timm.csv") if row.stack == name and not row.fitted]
     return rows[::every]
 

@@ -24,13 +24,13 @@ def naive(
 ) -> str:  # fmt: skip
     """Scores, mask, softmax in fp32 and weighted values, each on every (query, key) pair in memory.
 
-    The mask hides future and far positions but saves no work, so ``window`` does not enter. A stack may have
-    a fused kernel for the steps between the two products.
+    The mask hides future and far positions but saves no work. A stack may have a fused kernel for the steps between
+    the two products.
     """
-    del window
     queries, keys, values = qkv
     seen = step.context if context is None else context
-    scores = b.add(Scores, f"{name}.scores", (queries, keys), context=seen)
+    masked_by = {"causal": context is None, "window": window}
+    scores = b.add(Scores, f"{name}.scores", (queries, keys), context=seen, **masked_by)
     wide = b.add(Elementwise, f"{name}.upcast", (scores,), dtype=DTYPES["fp32"], function="upcast")
     masked = b.add(Elementwise, f"{name}.mask", (wide,), function="mask")
     probabilities = b.add(Softmax, f"{name}.softmax", (masked, *extra))

@@ -36,7 +36,7 @@ MONEY = ("region", "pue", "offer")
 @click.option("--pareto", metavar="X,Y", help="Show the points that no other one beats in all of these metrics.")
 @click.option("--best", metavar="METRIC", default="runtime", show_default=True, help="Show the best points by this.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=20, show_default=True, help="Points that are shown.")
-@click.option("--compiled/--interpreted", default=None, help="Compile with numba. Default: large sweeps, where it is there.")
+@click.option("--compiled/--interpreted", default=None, help="Use numba. Default: for large sweeps, if it is there.")
 @job_options
 @json_option
 def command(
@@ -149,7 +149,10 @@ def _show(plan: Sweep, ranking: Ranking, pareto: str | None, as_json: bool) -> N
     columns = [column for axis in plan.axes if len(axis) > 1 for column in axis.columns]
     shown = [n for n in dict.fromkeys((*ranking.objectives, *SHOWN)) if any(row[n] is not None for row in rows)]
     texts = [[*(_text(row[c]) for c in columns), *(_text(row[n]) for n in shown)] for row in rows]
-    heads = [*(".".join(c.split(".")[-2:]) for c in columns), *(f"{n} [{METRICS[n].unit}]" if METRICS[n].unit not in ("", "1") else n for n in shown)]
+    heads = [
+        *(".".join(c.split(".")[-2:]) for c in columns),
+        *(f"{n} [{METRICS[n].unit}]" if METRICS[n].unit not in ("", "1") else n for n in shown),
+    ]
     print_table(title, heads, texts, heads[len(columns) :])
     for reason in sorted(plan.refusals):
         click.echo(f"refused: {reason}", err=True)
@@ -159,4 +162,3 @@ def _text(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-

@@ -127,7 +127,7 @@ def _rule_table(fuse: tuple[str, ...]) -> dict[str, dict[str, int]]:
 def _matrices(op: Operator, graph: OperatorGraph) -> Number:
     """Number of matrices in the first output: the product of all but its last two axes; 0 for symbols and arrays."""
     count = math.prod(graph.tensors[op.outputs[0]].shape[:-2])
-    return count if isinstance(count, int) or is_recorded(count) else 0
+    return count if is_recorded(count) or isinstance(count, int) else 0
 
 
 def _joins(

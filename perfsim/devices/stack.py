@@ -52,8 +52,8 @@ PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
 
 TILED_PARAMETERS: Mapping[str, str] = MappingProxyType(
     {
-        "tiling.l1_budget": "capacity",
-        "tiling.l2_budget": "capacity",
+        "tiling.l1_reserved": "capacity",
+        "tiling.l2_reserved": "capacity",
         "tiling.tile_overhead": "ratio",
         "tiling.layer_overhead": "ratio",
         "tiling.stream_limit": "capacity",

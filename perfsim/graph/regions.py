@@ -68,7 +68,7 @@ def split_region(graph: OperatorGraph, region: str, counts: Sequence[int]) -> Op
         source = renamed[leaving]
     operators += [replace(op, inputs=tuple(source if n == leaving else n for n in op.inputs)) for op in after]
     order = [n for old in graph.regions for n in ([old] if old != region else [f"{region}.{i}" for i, _ in parts])]
-    return OperatorGraph(tuple(operators), tensors, {name: regions[name] for name in order})
+    return replace(graph, operators=tuple(operators), tensors=tensors, regions={name: regions[name] for name in order})
 
 
 def _around(graph: OperatorGraph, region: str) -> tuple[list[Operator], list[Operator]]:

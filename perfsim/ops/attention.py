@@ -86,9 +86,14 @@ class FusedAttention(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Scores(Operator):
-    """Queries times keys: (batch, heads, tokens, context), every pair computed and stored."""
+    """Queries times keys: (batch, heads, tokens, context), every pair computed and stored.
+
+    causal, window: what a mask behind them hides.
+    """
 
     context: Number = 0
+    causal: bool = False
+    window: Number | None = None
 
     kind = "scores"
     unit = Unit.TENSOR

@@ -22,7 +22,7 @@ def fft_flops(*, transforms: Number, points: int, real: bool = False) -> Number:
     ----------
     .. [1] M. Frigo, S. G. Johnson, "The Design and Implementation of FFTW3", Proc. IEEE 93(2), 2005.
     """
-    return (2.5 if real else 5) * transforms * points * math.log2(points)
+    return (2.5 if real else 5) * transforms * points * math.log2(max(points, 1))
 
 
 @dataclass(frozen=True, eq=False)

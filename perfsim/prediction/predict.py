@@ -174,7 +174,7 @@ def _plan(model: Model, job: Job, context: Context, chain: tuple[Technique, ...]
     for technique in chain:
         job = technique.prepare(job, context)
     plan = job.plan(model, stack)
-    for technique in chain:
+    for technique in sorted(chain, key=lambda each: each.turn):
         plan = technique.rewritten(plan, context)
     return plan
 

@@ -8,10 +8,11 @@ the recording stops with :class:`UndecidedError`, and is made once for each answ
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, TypeAlias, Union
+
+from perfsim.quantities.intervals import PLAIN, interval
 
 __all__ = ["CONDITIONS", "NeedsNumberError", "Node", "Operand", "Tape", "UndecidedError"]
 
@@ -19,8 +20,6 @@ Operand: TypeAlias = Union["Node", int, float]
 
 CONDITIONS = frozenset({"lt", "le", "eq", "ne", "or", "and", "not"})
 """Operations whose result is true or false."""
-
-_INF = math.inf
 
 
 class UndecidedError(Exception):
@@ -59,11 +58,12 @@ class Tape:
 
     def node(self, op: str, args: tuple[Operand, ...]) -> Node:
         """The expression ``op(*args)``; the same object for the same expression."""
-        low, high = _interval(op, [_range(a) for a in (*args, *_steps(op, args))])
+        low, high = interval(op, [_range(a) for a in (*args, *_steps(op, args))])
         if op == "sub" and low < 0 and _covers(*args):
             low = 0.0
         whole = op in _WHOLE and (op in ("ceil", "round") or all(_is_whole(a) for a in args))
-        position = None if op in ("sum", "largest") else next((p for a in args if (p := _position(a)) is not None), None)
+        positions = () if op in ("sum", "largest") else (p for a in args if (p := _position(a)) is not None)
+        position = next(iter(positions), None)
         return self._made(op, args, low, high, _leaves(args), position, whole)
 
     def _made(
@@ -148,11 +148,12 @@ class Node:
     """A recorded expression: an operation on expressions and numbers.
 
     leaves: axes on which it depends; low, high: range of its values; position: the positions of a decode that it runs
-    over, or None; whole: whether all of its values are known to be whole numbers; digest: names the expression, equal in
-    every recording of the same formulas.
+    over, or None; whole: whether all of its values are known to be whole numbers; digest: names the expression, and is
+    equal in every recording of the same formulas.
     """
 
     __slots__ = ("args", "digest", "high", "index", "key", "leaves", "low", "op", "position", "tape", "whole")
+    digest: bytes
     __array_ufunc__ = None  # numpy leaves arithmetic with nodes to this class
     recorded = True
 
@@ -162,7 +163,7 @@ class Node:
     ) -> None:  # fmt: skip
         self.tape, self.op, self.args, self.index, self.low, self.high = tape, op, args, index, low, high
         self.leaves, self.position, self.whole, self.key = leaves, position, whole, ("node", index)
-        parts = (a.digest if isinstance(a, Node) else repr(a).encode() for a in args)
+        parts: Iterator[bytes] = (a.digest if isinstance(a, Node) else repr(a).encode() for a in args)
         self.digest = blake2b(b"\0".join((op.encode(), *parts)), digest_size=16).digest()
 
     def record(self, op: str, *args: Any) -> Any:
@@ -266,71 +267,7 @@ class Node:
         return f"<{self.op} of {', '.join(sorted(self.leaves)) or 'constants'}>"
 
 
-def _interval(op: str, ranges: list[tuple[float, float]]) -> tuple[float, float]:
-    """Range of ``op`` over the ranges of its arguments; everything where no rule is known."""
-    low, high = _RULES[op](*ranges) if op in _RULES else (-_INF, _INF)
-    return (-_INF, _INF) if math.isnan(low) or math.isnan(high) else (low, high)
-
-
-def _products(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
-    found = [0.0 if 0 in (x, y) else x * y for x in a for y in b]
-    return min(found), max(found)
-
-
-def _quotients(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
-    if b[0] <= 0:
-        return -_INF, _INF
-    return _products(a, (1 / b[1], 1 / b[0]))
-
-
-def _chosen(condition: tuple[float, float], a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
-    return min(a[0], b[0]), max(a[1], b[1])
-
-
-def _up(a: tuple[float, float]) -> tuple[float, float]:
-    return tuple(math.ceil(x) if math.isfinite(x) else x for x in a)  # type: ignore[return-value]
-
-
-_RULES: Mapping[str, Callable[..., tuple[float, float]]] = {
-    "add": lambda a, b: (a[0] + b[0], a[1] + b[1]),
-    "sub": lambda a, b: (a[0] - b[1], a[1] - b[0]),
-    "mul": _products,
-    "div": _quotients,
-    "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
-    "min": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
-    "ceil": _up,
-    "round": lambda a: (a[0] - 0.5, a[1] + 0.5) if abs(a[0]) == _INF or abs(a[1]) == _INF else (round(a[0]), round(a[1])),
-    "where": _chosen,
-    "largest": lambda a: a,
-    "sum": lambda a, n: _products(a, (max(n[0], 0.0), max(n[1], 0.0))),
-    "mod": lambda a, b: (0.0, b[1]) if b[0] > 0 else (-_INF, _INF),
-    "lt": lambda a, b: (float(a[1] < b[0]), float(a[0] < b[1])),
-    "le": lambda a, b: (float(a[1] <= b[0]), float(a[0] <= b[1])),
-}
-
-_PLAIN: Mapping[str, Callable[..., Any]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "floordiv": lambda a, b: a // b,
-    "mod": lambda a, b: a % b,
-    "pow": lambda a, b: a**b,
-    "max": max,
-    "min": min,
-    "ceil": lambda a: math.ceil(a),
-    "round": lambda a: round(a),
-    "lt": lambda a, b: a < b,
-    "le": lambda a, b: a <= b,
-    "eq": lambda a, b: a == b,
-    "ne": lambda a, b: a != b,
-    "or": lambda a, b: bool(a or b),
-    "and": lambda a, b: bool(a and b),
-    "not": lambda a: not a,
-    "where": lambda c, a, b: a if c else b,
-}
-
-_ABSORBED: Mapping[str, Callable[[Any, Any], Any]] = {"add": _PLAIN["add"], "mul": _PLAIN["mul"]}
+_ABSORBED: Mapping[str, Callable[[Any, Any], Any]] = {"add": PLAIN["add"], "mul": PLAIN["mul"]}
 
 
 def _simplified(tape: Tape, op: str, args: tuple[Any, ...]) -> Any:
@@ -342,9 +279,9 @@ def _simplified(tape: Tape, op: str, args: tuple[Any, ...]) -> Any:
     if not all(isinstance(a, int | float | Node) for a in args):
         raise NeedsNumberError(_leaves(args))
     if not any(isinstance(a, Node) for a in args):
-        return _PLAIN[op](*args)
+        return PLAIN[op](*args)
     if op in _RECORDED:
-        found = _RECORDED[op](tape, args)
+        found = _RECORDED[op](args)
         if found is not None:
             return found
     node = tape.node(op, args)
@@ -353,21 +290,22 @@ def _simplified(tape: Tape, op: str, args: tuple[Any, ...]) -> Any:
     return node
 
 
-def _neutral(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _neutral(args: tuple[Any, ...]) -> Any:
     first, second = args
-    return first if _is(second, 0) else (second if _is(first, 0) else _merged(tape, "add", first, second))
+    return first if _is(second, 0) else (second if _is(first, 0) else _merged("add", first, second))
 
 
-def _product(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _product(args: tuple[Any, ...]) -> Any:
     first, second = args
     if _is(first, 0) or _is(second, 0):
         return 0
-    return first if _is(second, 1) else (second if _is(first, 1) else _merged(tape, "mul", first, second))
+    return first if _is(second, 1) else (second if _is(first, 1) else _merged("mul", first, second))
 
 
-def _merged(tape: Tape, op: str, first: Any, second: Any) -> Any:
+def _merged(op: str, first: Any, second: Any) -> Any:
     """Whole constants of nested sums and products in one: (n · 2) · 3 = n · 6."""
     node, constant = (first, second) if isinstance(first, Node) else (second, first)
+    tape = node.tape
     if isinstance(constant, Node):
         return tape.node(op, (node, constant) if node.index <= constant.index else (constant, node))
     inner = node.args[1] if node.op == op else None
@@ -376,47 +314,48 @@ def _merged(tape: Tape, op: str, first: Any, second: Any) -> Any:
     return tape.node(op, (node, constant))
 
 
-def _difference(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _difference(args: tuple[Any, ...]) -> Any:
     first, second = args
     return 0 if first is second else (first if _is(second, 0) else None)
 
 
-def _quotient(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _quotient(args: tuple[Any, ...]) -> Any:
     return 0.0 if _is(args[0], 0) else (args[0] if _is(args[1], 1) else None)
 
 
-def _larger(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _larger(args: tuple[Any, ...]) -> Any:
     (low, high), (other_low, other_high) = map(_range, args)
     if args[0] is args[1] or low >= other_high:
         return args[0]
-    return args[1] if other_low >= high else _slower(tape, *args)
+    return args[1] if other_low >= high else _slower(*args)
 
 
-def _slower(tape: Tape, first: Any, second: Any) -> Any:
+def _slower(first: Any, second: Any) -> Any:
     """max(a / p, a / q) = a / min(p, q) for numbers that are not negative."""
     both = all(isinstance(n, Node) and n.op == "div" for n in (first, second))
     if not both or first.args[0] is not second.args[0]:
         return None
     positive = _range(first.args[0])[0] >= 0 and all(_range(n.args[1])[0] > 0 for n in (first, second))
-    return _simplified(
-        tape, "div", (first.args[0], _simplified(tape, "min", (first.args[1], second.args[1])))
-    ) if positive else None
+    if not positive:
+        return None
+    slowest = _simplified(first.tape, "min", (first.args[1], second.args[1]))
+    return _simplified(first.tape, "div", (first.args[0], slowest))
 
 
-def _smaller(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _smaller(args: tuple[Any, ...]) -> Any:
     (low, high), (other_low, other_high) = map(_range, args)
     return args[0] if args[0] is args[1] or high <= other_low else (args[1] if other_high <= low else None)
 
 
-def _choice(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _choice(args: tuple[Any, ...]) -> Any:
     condition, yes, no = args
     if not isinstance(condition, Node):
         return yes if condition else no
     return yes if yes is no or (not isinstance(yes, Node) and not isinstance(no, Node) and yes == no) else None
 
 
-def _same(equal: bool) -> Callable[[Tape, tuple[Any, ...]], Any]:
-    def settled(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _same(equal: bool) -> Callable[[tuple[Any, ...]], Any]:
+    def settled(args: tuple[Any, ...]) -> Any:
         (low, high), (other_low, other_high) = map(_range, args)
         if args[0] is args[1]:
             return equal
@@ -425,17 +364,17 @@ def _same(equal: bool) -> Callable[[Tape, tuple[Any, ...]], Any]:
     return settled
 
 
-def _either(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _either(args: tuple[Any, ...]) -> Any:
     first, second = args if isinstance(args[0], Node) else args[::-1]
     return None if isinstance(second, Node) else (True if second else first)
 
 
-def _both(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _both(args: tuple[Any, ...]) -> Any:
     first, second = args if isinstance(args[0], Node) else args[::-1]
     return None if isinstance(second, Node) else (first if second else False)
 
 
-def _whole_up(tape: Tape, args: tuple[Any, ...]) -> Any:
+def _whole_up(args: tuple[Any, ...]) -> Any:
     return args[0] if args[0].whole else None
 
 
@@ -443,7 +382,7 @@ def _is(value: Any, number: int) -> bool:
     return not isinstance(value, Node) and value == number
 
 
-_RECORDED: Mapping[str, Callable[[Tape, tuple[Any, ...]], Any]] = {
+_RECORDED: Mapping[str, Callable[[tuple[Any, ...]], Any]] = {
     "add": _neutral, "mul": _product, "sub": _difference, "div": _quotient, "max": _larger, "min": _smaller,
     "where": _choice, "eq": _same(True), "ne": _same(False), "or": _either, "and": _both, "ceil": _whole_up,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,8 +96,6 @@ def sobol(count: int, ranges: Mapping[str, Sequence[Any]], seed: int = 0, name: 
     ----------
     .. [1] I. Sobol, USSR Comput. Math. Math. Phys. 7, 1967; A. Owen, J. Complexity 14, 1998 (scrambling).
     """
-    import warnings
-
     from scipy.stats import qmc
 
     with warnings.catch_warnings():
@@ -189,7 +188,8 @@ def _run(name: str, text: str, low: Any, high: Any, step: Any, geometric: bool) 
     if not geometric and (high - low) / step > MOST_VALUES:
         raise InputError(f'--vary {name}="{text}": more than {MOST_VALUES:.0e} values; take a larger step')
     slack = 1e-9 * abs(high)
-    values, count = [], 0
+    values: list[Any] = []
+    count = 0
     while True:
         value = low * step**count if geometric else low + step * count
         if value > high + slack:

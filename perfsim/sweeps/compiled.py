@@ -9,6 +9,7 @@ equal structure.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,10 @@ __all__ = ["evaluate_compiled", "is_there"]
 SMALL = 8
 """Expressions on fewer than one in so many points of the loop are tables."""
 
+LARGEST = 1000
+"""Expressions of the largest loop that is compiled: beyond it compiling takes minutes, and the loop is no faster than
+numpy, because its numbers do not fit into the registers."""
+
 _TEXT: Mapping[str, str] = {
     "add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})", "div": "({0} / {1})",
     "floordiv": "np.floor({0} / {1})", "mod": "({0} % {1})", "pow": "({0} ** {1})",
@@ -41,7 +46,7 @@ def is_there() -> bool:
 
 
 def evaluate_compiled(program: Program, box: Box, threads: int) -> dict[str, Array]:
-    """As :meth:`Program.evaluate`, with compiled loops.
+    """As :meth:`Program.evaluate`, with compiled loops where these are not too large.
 
     Raises
     ------
@@ -51,7 +56,7 @@ def evaluate_compiled(program: Program, box: Box, threads: int) -> dict[str, Arr
     if not is_there():
         raise InputError("compiled=True needs numba; install it with: pip install perfsim[compiled]")
     stages = _stages(program, box)
-    if not stages.core:
+    if not 0 < len(stages.core) <= LARGEST:
         return program.evaluate(box, threads)
     values = _tables(stages, box)
     values.update(_loop(stages, box, values, threads))
@@ -138,7 +143,7 @@ def _loop(stages: _Stages, box: Box, values: Mapping[int, Array], threads: int) 
     sizes = tuple(box.sizes[d] for d in stages.dims)
     strides = np.array([[_stride(box, s, d) for d in stages.dims] for s in supports], dtype=np.int64)
     out = np.empty((len(stages.results), prod(sizes)))
-    numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))
+    numba.set_num_threads(max(1, min(threads, os.cpu_count() or 1)))
     packed = np.concatenate(flat).astype(float) if flat else np.zeros(1)
     _compiled(text)(
         np.array(sizes, dtype=np.int64), packed, starts.astype(np.int64), strides.reshape(len(supports), len(sizes)),
@@ -147,7 +152,9 @@ def _loop(stages: _Stages, box: Box, values: Mapping[int, Array], threads: int) 
     shape = [box.sizes[d] for d in stages.dims]
     order = sorted(range(len(stages.dims)), key=lambda i: stages.dims[i])
     full = [n if d in stages.dims else 1 for d, n in enumerate(box.sizes)]
-    return {n.index: row.reshape(shape).transpose(order).reshape(full) for n, row in zip(stages.results, out, strict=True)}
+    return {
+        n.index: row.reshape(shape).transpose(order).reshape(full) for n, row in zip(stages.results, out, strict=True)
+    }
 
 
 def _shape(box: Box, along: frozenset[int]) -> tuple[int, ...]:

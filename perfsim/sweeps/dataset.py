@@ -83,7 +83,8 @@ def to_dataset(plan: Sweep, result: Result) -> xarray.Dataset:
     variables: dict[str, Any] = {}
     for name in (*plan.metrics, "refused"):
         metric = METRICS.get(name)
-        values, notes = np.broadcast_to(result[name], plan.sizes), {}
+        values = np.broadcast_to(result[name], plan.sizes)
+        notes: dict[str, Any] = {}
         if metric is not None:
             notes = {"units": metric.unit, "long_name": metric.meaning}
             if metric.choices:

@@ -24,7 +24,7 @@ def _units(plan: Sweep) -> dict[str, str]:
     return {**found, **{name: METRICS[name].unit for name in plan.metrics}}
 
 
-def _write_parquet(plan: Sweep, parts: Parts, tables: Iterator[Any], path: Path) -> None:
+def _write_parquet(plan: Sweep, _: Parts, tables: Iterator[Any], path: Path) -> None:
     """One row group per part; units are in the metadata of the columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -50,7 +50,7 @@ def _plain(table: Any) -> Any:
     return table.cast(pa.schema(types))
 
 
-def _write_csv(plan: Sweep, parts: Parts, tables: Iterator[Any], path: Path) -> None:
+def _write_csv(_plan: Sweep, _: Parts, tables: Iterator[Any], path: Path) -> None:
     """Comma-separated, one line of names, empty where nothing is known."""
     import pyarrow.csv as pc
 
@@ -93,7 +93,8 @@ def _coordinate(file: Any, dimension: str, column: str, values: Any, unit: str) 
 
     text = values.dtype.kind in "OU"
     data = values.astype(object) if text else values
-    variable = file.create_variable(column, (dimension,), dtype=h5py.string_dtype() if text else values.dtype, data=data)
+    kind = h5py.string_dtype() if text else values.dtype
+    variable = file.create_variable(column, (dimension,), dtype=kind, data=data)
     if unit:
         variable.attrs["units"] = unit
 

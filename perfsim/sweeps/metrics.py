@@ -46,7 +46,13 @@ _FOUND = (
     Metric("runtime", "s", "time of the whole job", lambda p: p.runtime),
     Metric("ttft", "s", "time to first token", lambda p: p.ttft),
     Metric("tpot", "s", "mean time per further output token", lambda p: p.tpot),
-    Metric("throughput", "1/s", "tokens or samples per second over all replicas", lambda p: p.throughput, larger_is_better=True),
+    Metric(
+        "throughput",
+        "1/s",
+        "tokens or samples per second over all replicas",
+        lambda p: p.throughput,
+        larger_is_better=True,
+    ),
     Metric("energy", "J", "energy of all devices", lambda p: p.energy),
     Metric("power", "W", "mean power of all devices", lambda p: p.power),
     Metric("cost", "USD", "price of all devices for the runtime", lambda p: p.cost),
@@ -55,13 +61,17 @@ _FOUND = (
     Metric("traffic", "byte", "main-memory traffic on all devices", lambda p: p.traffic, True),
     Metric("operational_intensity", "FLOP/byte", "work over traffic", lambda p: p.operational_intensity),
     Metric("mfu", "1", "model FLOP utilisation", lambda p: p.mfu, larger_is_better=True),
-    Metric("computational_efficiency", "1", "matrix work over peak × devices × runtime", lambda p: p.mfu, larger_is_better=True),
+    Metric(
+        "computational_efficiency",
+        "1",
+        "matrix work over peak × devices × runtime",
+        lambda p: p.mfu,
+        larger_is_better=True,
+    ),
     Metric("mbu", "1", "memory bandwidth utilisation", lambda p: p.mbu, larger_is_better=True),
     *(
         Metric(f"memory_{part}", "byte", f"memory per device: {part}", _memory(part), True)
-        for part in (
-            "total", "weights", "kv_cache", "activations", "gradients", "optimizer_states", "workspace"
-        )  # fmt: skip
+        for part in ("total", "weights", "kv_cache", "activations", "gradients", "optimizer_states", "workspace")
     ),
     Metric("capacity", "byte", "main memory of one device", _memory("capacity")),
     Metric("fits", "", "whether the memory is known to suffice", _fits),

@@ -92,8 +92,8 @@ def pareto(dataset: xarray.Dataset, *objectives: str, fitting: bool = True) -> x
         if name not in dataset:
             raise UnknownNameError("objective", name, [str(v) for v in dataset.data_vars])
     dims = list(dataset.dims)
-    columns = [np.ravel(dataset[name].transpose(*dims).values) * s for name, s in zip(objectives, senses(objectives), strict=True)]
-    values = np.stack(columns, axis=1)
+    columns = [np.ravel(dataset[name].transpose(*dims).values) for name in objectives]
+    values = np.stack(columns, axis=1) * np.array(senses(objectives))
     if fitting and "fits" in dataset:
         values[~np.ravel(dataset["fits"].transpose(*dims).values)] = np.nan
     chosen = np.flatnonzero(front(values))

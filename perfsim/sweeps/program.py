@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,8 @@ class Program:
 
 def grouped(outputs: Mapping[str, Number]) -> dict[str, Number]:
     """``outputs`` with the addends of each sum ordered by the leaves they depend on: those that depend on few come
-    first, so that less is added on all points."""
+    first, so that less is added on all points.
+    """
     nodes = reachable(outputs.values())
     uses: dict[int, int] = {}
     for node in nodes:
@@ -243,7 +245,7 @@ class _Walk:
         total = int(np.prod([len(s) for s in self._slices], dtype=int)) if self._walked else 0
         parts = min(workers, total) or 1
         edges = [total * i // parts for i in range(parts + 1)]
-        jobs = [(dict(base), a, b, results) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+        jobs = [(dict(base), a, b, results) for a, b in pairwise(edges) if b > a]
         if len(jobs) > 1:
             with ThreadPoolExecutor(parts) as pool:
                 list(pool.map(lambda job: self._part(*job), jobs))
@@ -304,8 +306,10 @@ def _loop(node: Node, values: Mapping[int, Array]) -> Array:
             inside[n.index] = start + i if n.op == "position" else FUNCTIONS[n.op](*args)
         at = inside[value.index]
         running = steps > i
-        total = np.where(running, total + at, total) if node.op == "loop_sum" else np.where(
-            running, np.maximum(total, at), total
+        total = (
+            np.where(running, total + at, total)
+            if node.op == "loop_sum"
+            else np.where(running, np.maximum(total, at), total)
         )
     return total
 

@@ -42,10 +42,8 @@ class Ranking:
         self.last = len(fits)
         self.fitting += int(fits.sum())
         self.refused += int(np.broadcast_to(result["refused"], sizes).sum())
-        values = np.stack(
-            [np.ravel(np.broadcast_to(result[n], sizes)) * s for n, s in zip(self.objectives, senses(self.objectives), strict=True)],
-            axis=1,
-        ).astype(float)
+        columns = [np.ravel(np.broadcast_to(result[name], sizes)) for name in self.objectives]
+        values = np.stack(columns, axis=1) * np.array(senses(self.objectives), dtype=float)
         if fits.any():
             chosen = self._chosen(np.where(fits[:, None], values, np.nan))
             self._kept = self._joined(self._kept, values[chosen], self._rows(part, result, chosen))

@@ -84,7 +84,9 @@ def _texts(values: Any, rows: Any) -> Any:
     import pyarrow as pa
 
     unique, codes = np.unique(values, return_inverse=True)
-    return pa.DictionaryArray.from_arrays(pa.array(codes.ravel()[rows].astype(np.int32)), pa.array(list(map(str, unique))))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes.ravel()[rows].astype(np.int32)), pa.array(list(map(str, unique)))
+    )
 
 
 def _coordinates(plan: Sweep) -> dict[str, Any]:
@@ -129,8 +131,8 @@ def write_sweep(plan: Sweep, path: str | Path, progress: Progress | None = None,
         return _written(plan, parts, folder, target, writer, progress)
     except OSError as error:
         raise InputError(
-            f"{error.filename or path}: cannot be written: {error.strerror or error}; finished parts are kept in {folder}, "
-            f"make room and run the same sweep again to go on"
+            f"{error.filename or path}: cannot be written: {error.strerror or error}; finished parts are kept in "
+            f"{folder}, make room and run the same sweep again to go on"
         ) from None
 
 

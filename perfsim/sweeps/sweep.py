@@ -26,6 +26,7 @@ from perfsim.workloads import Job
 if TYPE_CHECKING:
     import xarray
 
+    from perfsim.sweeps.program import Box, Program
     from perfsim.sweeps.variant import Result, Variant
 
 __all__ = ["STRUCTURAL", "Sweep", "plan_sweep", "sweep"]
@@ -99,13 +100,12 @@ class Sweep:
 
     def evaluate(self, part: Sequence[slice] | None = None) -> Result:
         """Metrics over all points, or over some rows of every dimension; arrays have one row along the dimensions on
-        which they do not depend. Refused points are NaN, and True in ``refused``."""
+        which they do not depend. Refused points are NaN, and True in ``refused``.
+        """
         from perfsim.sweeps.variant import assembled
 
         rows = [range(*s.indices(n)) for s, n in zip(part or [slice(None)] * len(self.axes), self.sizes, strict=True)]
-        pieces = [
-            (places, self._evaluate_variant(chosen, rows, places)) for chosen, places in self._divided(rows)
-        ]
+        pieces = [(places, self._evaluate_variant(chosen, rows, places)) for chosen, places in self._divided(rows)]
         result = assembled(tuple(map(len, rows)), pieces)
         return {name: value.reshape(value.shape or (1,) * len(rows)) for name, value in result.items()}
 
@@ -148,17 +148,15 @@ class Sweep:
         self.refusals.update(variant.refusals)
         return result
 
-    def _run(self, program: Any, box: Any) -> Result:
+    def _run(self, program: Program, box: Box) -> Result:
         from perfsim.sweeps.compiled import evaluate_compiled, is_there
 
         wanted = self.compiled
         if wanted is None:
             wanted = prod(box.sizes) >= COMPILE_FROM and is_there()
         if wanted and not program.loops:
-            found: Result = evaluate_compiled(program, box, self._threads)
-            return found
-        found = program.evaluate(box, self._threads)
-        return found
+            return evaluate_compiled(program, box, self._threads)
+        return program.evaluate(box, self._threads)
 
     @property
     def _threads(self) -> int:
@@ -261,7 +259,8 @@ def _parametrised(using: Iterable[str | Technique], changes: Mapping[str, Any]) 
 
 def plan_sweep(
     model: Any, job: Job, on: Any, *, count: Any = None, stack: Any = "ideal", using: Any = (),
-    vary: Mapping[str, Iterable[Any]] | None = None, along: Iterable[Axis] = (), what_if: Mapping[str, Any] | None = None,
+    vary: Mapping[str, Iterable[Any]] | None = None, along: Iterable[Axis] = (),
+    what_if: Mapping[str, Any] | None = None,
     region: str | None = None, pue: float | str | None = None, offer: str | None = None,
     metrics: Sequence[str] | None = None, workers: int = 0, compiled: bool | None = None, **columns: Iterable[Any],
 ) -> Sweep:  # fmt: skip
@@ -314,12 +313,12 @@ def _check_column(plan: Sweep, column: str, values: Sequence[Any], job_fields: s
         return
     if column not in job_fields:
         known = [*job_fields, *STRUCTURAL, "device.memory.main.bandwidth", "stack.kernel_launch"]
-        raise UnknownNameError("axis", column, known, "Axes are fields of the job, what-if paths or using.NAME.PARAMETER")
-    for value in values if column not in RECORDED else _extremes(column, values):
+        raise UnknownNameError("axis", column, known, "Axes are fields of the job or what-if paths")
+    for value in values if column not in RECORDED else _extremes(values):
         plan.job.replace(**{column: value})
 
 
-def _extremes(column: str, values: Sequence[Any]) -> list[Any]:
+def _extremes(values: Sequence[Any]) -> list[Any]:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int):
             return [value]

@@ -8,7 +8,7 @@ course that differs, or cannot be recorded, is predicted point by point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -71,7 +71,6 @@ class _Course:
         if not np.all(valid):
             result = self._repaired(result, ~np.broadcast_to(valid, box.sizes), box)
         return {**result, "refused": np.full((1,) * len(box.sizes), False)}
-
 
     def _repaired(self, result: Result, bad: Any, box: Box) -> Result:
         """``result`` with the points of ``bad`` evaluated step by step."""
@@ -170,7 +169,8 @@ class Variant:
             for dimension in range(len(box.sizes)):
                 corner = corner.select(dimension, np.arange(box.sizes[dimension])[[row]])
             try:
-                expected: dict[str, Number] | None = self._values(self.predict({**self._numbers(corner, (0,) * len(box.sizes)), **pins}))
+                numbers = self._numbers(corner, (0,) * len(box.sizes))
+                expected: dict[str, Number] | None = self._values(self.predict({**numbers, **pins}))
             except PerfsimError:
                 expected = None
             if isinstance(outcome, PerfsimError):
@@ -187,7 +187,8 @@ class Variant:
         truth = _Course({"it": condition}).run(box, run)["it"].astype(bool)
         if truth.all() or not truth.any():
             return self._solve(box, run, pins, {**answers, condition.digest: bool(truth.flat[0])})
-        along, group = next(found for d, n in enumerate(truth.shape) if n > 1 and (found := _patterns(truth, d))[1].any())
+        patterns = (_patterns(truth, d) for d, n in enumerate(truth.shape) if n > 1)
+        along, group = next(found for found in patterns if found[1].any())
         pieces = []
         for label in range(int(group.max()) + 1):
             chosen = np.flatnonzero(group == label)
@@ -254,7 +255,7 @@ def _agree(result: Result, expected: Mapping[str, Number]) -> bool:
     return True
 
 
-def assembled(sizes: tuple[int, ...], pieces: list[tuple[Mapping[int, Any], Result]]) -> Result:
+def assembled(sizes: tuple[int, ...], pieces: Sequence[tuple[Mapping[int, Any], Result]]) -> Result:
     """One result of several: each piece has the rows of some dimensions that its key names, and all of the others."""
     if len(pieces) == 1:
         return pieces[0][1]
@@ -263,9 +264,7 @@ def assembled(sizes: tuple[int, ...], pieces: list[tuple[Mapping[int, Any], Resu
     for name in pieces[0][1]:
         values = [np.asarray(piece[name]) for _, piece in pieces]
         values = [v.reshape((1,) * len(sizes)) if v.ndim == 0 else v for v in values]
-        shape = tuple(
-            n if d in divided or any(v.shape[d] > 1 for v in values) else 1 for d, n in enumerate(sizes)
-        )
+        shape = tuple(n if d in divided or any(v.shape[d] > 1 for v in values) else 1 for d, n in enumerate(sizes))
         whole = np.empty(shape, dtype=np.result_type(*values))
         for (rows, _), value in zip(pieces, values, strict=True):
             target = tuple(rows.get(d, slice(None)) for d in range(len(sizes)))

@@ -54,6 +54,9 @@ class Technique(ABC):
     idempotent: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, Any] | None] = None
     """Parameters with which it changes no prediction; None where there are none."""
+    turn: ClassVar[int] = 2
+    """When it rewrites the plan, before those with a larger turn: 0 multiplies the work, 1 makes other phases of it,
+    2 edits what is there. Techniques of one turn keep the order in which they are stated."""
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from perfsim.graph import Operator, OperatorGraph, Role, Unit
 
-__all__ = ["layer_products", "stored_weights"]
+__all__ = ["layer_products", "nothing_stored", "part_of", "stored_weights"]
 
 
 def stored_weights(op: Operator, graph: OperatorGraph) -> tuple[str, ...]:
-    """Matrices and filters that ``op`` multiplies by; biases and scales do not count."""
-    if op.unit is not Unit.TENSOR:
+    """Matrices and filters that ``op`` multiplies by; biases, scales and tables of attention do not count."""
+    if op.unit is not Unit.TENSOR or op.efficiency != "compute_efficiency":
         return ()
     tensors = (graph.tensors[name] for name in op.inputs)
     return tuple(t.name for t in tensors if t.role is Role.WEIGHT and len(t.shape) > 1)
@@ -23,3 +25,22 @@ def layer_products(graph: OperatorGraph) -> tuple[Operator, ...]:
     """
     products = (op for op in graph.operators if stored_weights(op, graph))
     return tuple(op for op in products if op.region or not graph.regions)
+
+
+def nothing_stored(graphs: Iterable[OperatorGraph]) -> str | None:
+    """Why a technique that rewrites stored weights has nothing to act on, or None."""
+    if all(layer_products(graph) for graph in graphs):
+        return None
+    return "its layers multiply by no stored weights; apply it before techniques that pack or replace the weights"
+
+
+def part_of(op: Operator) -> str:
+    """Which part of a network an operator belongs to: ``attention``, ``experts``, ``ffn`` or ``other``.
+
+    Architectures name their operators by the part, e.g. ``layer.attention.qkv``, ``layer.mlp.down``, ``layer.moe.down``.
+    """
+    steps = op.name.split(".")
+    for part, names in (("attention", ("attention", "cross")), ("experts", ("moe",)), ("ffn", ("mlp",))):
+        if any(name in steps for name in names):
+            return part
+    return "other"

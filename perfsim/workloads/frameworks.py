@@ -65,9 +65,9 @@ def _carried(graph: OperatorGraph) -> frozenset[str]:
 def channels_first(graph: OperatorGraph) -> OperatorGraph:
     """The graph with feature maps stored channel by channel.
 
-    Dense convolutions of more than one tap copy their map into the other layout and their result back, since the kernels
-    on matrix units read channels side by side [1]. A 1×1 convolution is a plain product in either layout; grouped and
-    depthwise ones have kernels for both.
+    Dense convolutions of more than one tap copy their map into the other layout and their result back, since the
+    kernels on matrix units read channels side by side [1]. A 1×1 convolution is a plain product in either layout;
+    grouped and depthwise ones have kernels for both.
 
     References
     ----------

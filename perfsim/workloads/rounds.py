@@ -16,7 +16,7 @@ __all__ = ["decode_rounds"]
 
 
 def decode_rounds(
-    job: Job, model: LanguageModel, stack: Stack, *, name: str, passes: Number, tokens: int = 1, network: str = "",
+    job: Job, model: LanguageModel, stack: Stack, *, name: str, passes: Number, tokens: Number = 1, network: str = "",
     all_logits: bool = False,
 ) -> Phase | None:  # fmt: skip
     """A decode phase of ``passes`` expected passes of ``model`` per output token of ``job``; None if it decodes nothing.

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from perfsim.graph import Operator, OperatorGraph, Role
 from perfsim.ops import BatchNorm, Conv, Elementwise, GlobalPool, Norm, ResponseNorm, TransposedConv
+from perfsim.ops.general import Pointwise, Reduction
 
 __all__ = ["Chain", "Cut", "Stage", "blocks_of", "joined"]
 
@@ -129,12 +130,19 @@ def blocks_of(graph: OperatorGraph) -> tuple[list[Chain], list[Cut]]:
         stages = _extended([first], graph, taken)
         taken.update(stage.operator.name for stage in stages)
         name = op.region if op.region else op.name
-        cut = next((c for c in graph.consumers(stages[-1].result) if isinstance(c, GlobalPool | ResponseNorm)), None)
-        if cut is not None and cut.region and cut.region == op.region:
+        cut = _reduction(graph.consumers(stages[-1].result))
+        if cut is not None and cut.region == op.region:
             cuts.append(Cut(name, cut.name, cut.kind))
         if len(stages) > 1 and any(stage.dense or stage.spatial for stage in stages):
             chains.append(Chain(name, tuple(stages)))
     return _named(chains), cuts
+
+
+def _reduction(consumers: tuple[Operator, ...]) -> Operator | None:
+    """The consumer that needs the whole map before others can go on with it; the pool before a classifier is none."""
+    if len(consumers) > 1:
+        return next((op for op in consumers if isinstance(op, GlobalPool | Reduction | ResponseNorm)), None)
+    return next((op for op in consumers if isinstance(op, ResponseNorm)), None)
 
 
 def _named(chains: list[Chain]) -> list[Chain]:
@@ -185,7 +193,7 @@ def _stage(op: Operator, graph: OperatorGraph, tip: str) -> Stage | None:
         )  # fmt: skip
     if isinstance(op, BatchNorm | Norm) and first:
         return Stage(op, source, op.outputs[0], whole=isinstance(op, Norm), weights=op.inputs[1:])
-    if isinstance(op, Elementwise):
+    if isinstance(op, Elementwise | Pointwise) and tensors[op.outputs[0]].shape == tensors[source].shape:
         return Stage(op, source, op.outputs[0], sides=others, weights=stored)
     return None
 

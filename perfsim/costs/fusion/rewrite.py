@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from perfsim.costs.fusion.chain import Chain, Cut, blocks_of
 from perfsim.costs.fusion.partition import Planner, partitioned
 from perfsim.costs.fusion.search import Limits, Search
-from perfsim.costs.fusion.unroll import unrolled
 from perfsim.costs.lowering import place_on_chip
 from perfsim.costs.phase import PhaseCost, phase_cost
 from perfsim.devices import Stack, System
+from perfsim.errors import GraphError
 from perfsim.graph import Operator, OperatorGraph, TiledKernel
+from perfsim.graph.regions import split_region
 from perfsim.quantities.numbers import is_array, is_symbolic
 from perfsim.quantities.units import DIMENSIONS, format_quantity
 from perfsim.workloads import Phase
@@ -39,7 +41,7 @@ class Settings:
 class Fused:
     """A graph with fused blocks.
 
-    kernels: how many; fitting: how many would fit on chip, faster or not; reasons: why some are not fused, as sentences.
+    kernels: how many; fitting: how many would fit on chip, faster or not; reasons: why some are left apart.
     """
 
     graph: OperatorGraph
@@ -67,13 +69,26 @@ def fused_graph(graph: OperatorGraph, system: System, stack: Stack, settings: Se
     base, chains = graph, blocks_of(graph)
     for depth in range(1, settings.blocks + 1):
         if depth == 2:
-            base = unrolled(graph)
+            base = _written_out(graph)
             chains = blocks_of(base)
         found = _settled(base, chains[0], system, stack, settings, depth)
         runtime = float(_priced(found.graph, system, stack).runtime)
         if depth == 1 or runtime < best_runtime:
             best, best_runtime = found, runtime
     return replace(best, reasons=(*_cut_reasons(chains[1]), *best.reasons))
+
+
+def _written_out(graph: OperatorGraph) -> OperatorGraph:
+    """``graph`` with every repetition of a region as a region of its own, so that a kernel may join what is repeated.
+
+    A region that hands over no map of unchanged shape stays as it is.
+    """
+    taken = {op.region for op in graph.operators if op.name in graph.kernels}
+    for region, count in graph.regions.items():
+        if isinstance(count, int) and count > 1 and region not in taken:
+            with suppress(GraphError):
+                graph = split_region(graph, region, [1] * count)
+    return graph
 
 
 def _priced(graph: OperatorGraph, system: System, stack: Stack) -> PhaseCost:

@@ -77,12 +77,16 @@ def layer_of(kernel: Kernel, graph: OperatorGraph) -> Layer:
     Raises
     ------
     InputError
-        if a size is not a plain number: a plan is made for one network at one size.
+        for an operator without features, or if a size is not a plain number: a plan is made for one network at one
+        size.
     """
     lead = kernel.lead
     tensors = graph.tensors
-    source, target = tensors[lead.inputs[0]], tensors[kernel.writes[-1][1]]
-    for tensor in (source, target):
+    shaped = [tensors[name] for name in (*lead.inputs[:1], *lead.outputs[:1])]
+    if len(shaped) < 2 or any(len(tensor.shape) < 2 for tensor in shaped):
+        raise InputError(f"{lead.name} ({lead.kind}): a stack that cuts layers into tiles plans layers of features only")
+    source = shaped[0]
+    for tensor in shaped:
         if not all(isinstance(n, int) for n in tensor.shape):
             raise InputError(
                 f"{lead.name}: a device without caches is planned layer by layer, for plain numbers only; "

@@ -127,7 +127,7 @@ def plan_network(
             Misfit(
                 names[worst], f"{names[worst]}.weight (the largest of all weights)", "main memory",
                 all_weights + spilled, machine.capacity,
-            )  # fmt: skip
+            )
         )
     streams = streaming(layers, room, [cuts[layer] for layer in layers], order, machine, resident)
     misfits += [] if resident else first_pieces(names, layers, room, machine)

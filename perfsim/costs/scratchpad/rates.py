@@ -99,7 +99,7 @@ def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
 
     def budget(level: str) -> float:
         there = float(device.get(f"memory.{level}.capacity"))
-        return min(float(stack.get(f"tiling.{level}_budget", there)), there)
+        return max(0.0, there - float(stack.get(f"tiling.{level}_reserved", 0.0)))
 
     setup = device.get(f"memory.{device.main_memory}.latency", 0.0)
     return Machine(

@@ -43,7 +43,7 @@ def overlapped_runtime(*, load: float, compute: float, pieces: int) -> float:
     return load / pieces + (pieces - 1) / pieces * max(load, compute) + compute / pieces
 
 
-def pieces_of(layer: Layer, room: Room, machine: Machine) -> int:
+def _pieces_of(layer: Layer, room: Room, machine: Machine) -> int:
     """In how many pieces the weights come: one if they fit beside the features, else two buffers of equal pieces."""
     free = machine.l2 - room.live
     if layer.weights <= free:
@@ -106,7 +106,7 @@ def _execution(
     wait = busy_chip - time + here.strip / machine.stream
     if resident or not layer.weights:
         return Streaming("resident" if layer.weights else "none", 1, here.traffic, spill, wait)
-    pieces = pieces_of(layer, here, machine)
+    pieces = _pieces_of(layer, here, machine)
     load = transfer_runtime(nbytes=layer.weights, pieces=pieces, **rate)
     traffic, busy = here.traffic + layer.weights, spill + load
     if pieces == 1:

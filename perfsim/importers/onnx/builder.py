@@ -34,7 +34,7 @@ class Builder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     regions: dict[str, int] = field(default_factory=dict)
     stored: dict[str, str] = field(default_factory=dict)
-    names: set[tuple[str, str]] = field(default_factory=set)
+    names: dict[tuple[str, str], None] = field(default_factory=dict)
     maker: dict[str, int] = field(default_factory=dict)
     visited: int = 0
 
@@ -77,7 +77,7 @@ class Builder:
         chosen, number = name, 2
         while (kind, chosen) in self.names:
             chosen, number = f"{name}_{number}", number + 1
-        self.names.add((kind, chosen))
+        self.names[kind, chosen] = None
         return chosen
 
     def given(self, value: Value) -> Value:
@@ -92,7 +92,7 @@ class Builder:
 
         role: what a constant is for, if its type does not say it, such as the 32-bit bias of a quantised layer.
         """
-        if value.root:
+        if value.root in self.tensors:
             return value.root
         if not value.const:
             raise self.fail(f"tensor {value.name} has no content: a cycle, or an operator that cannot be followed")
@@ -132,18 +132,22 @@ class Builder:
             home = "" if getattr(op, "written", None) is not None else region
             self.tensors[output] = Tensor(output, shape, dtype, Role.ACTIVATION, home)
             self.maker[output] = len(self.operators)
+        op.work(self.tensors)  # a rule that cannot be evaluated fails here, where the node is known
         self.operators.append(op)
         return names
 
     @contextmanager
     def undone_on_failure(self) -> Iterator[None]:
         """Forget what was added inside if it ends in a refusal."""
-        kept = len(self.operators), dict(self.tensors), dict(self.regions), dict(self.stored), set(self.names)
+        tables: tuple[dict[Any, Any], ...] = (self.tensors, self.regions, self.stored, self.names, self.maker)
+        operators, sizes = len(self.operators), [len(table) for table in tables]
         try:
             yield
         except ConfigError:
-            count, self.tensors, self.regions, self.stored, self.names = kept
-            del self.operators[count:]
+            del self.operators[operators:]
+            for table, size in zip(tables, sizes, strict=True):  # entries are only ever added, behind the others
+                for _ in range(len(table) - size):
+                    table.popitem()
             raise
 
     def build(self) -> OperatorGraph:

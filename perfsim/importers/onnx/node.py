@@ -136,7 +136,7 @@ class Node:
         role = Role.WEIGHT if self.low else None
         try:
             roots = builder.add(kind, name, list(zip(resolved, views, strict=True)), made, scope.region, fields, role)
-        except (InputError, ValueError, IndexError, TypeError, KeyError) as error:
+        except (InputError, ValueError, IndexError, TypeError, KeyError, ZeroDivisionError) as error:
             if isinstance(error, ConfigError):
                 raise
             raise self.fail(f"cannot be costed: {error}") from None
@@ -162,7 +162,7 @@ class Node:
             return value
         if self.low:
             return value.low
-        if not value.root or value.root == value.low.root:
+        if value.root not in self.scope.builder.tensors or value.root == value.low.root:
             self._dequantize(value)
         return value
 

@@ -62,6 +62,7 @@ class Typing:
         self.versions = {entry.domain: entry.version for entry in model.opset_import}
         self.versions[""] = self.versions.get("", self.versions.get("ai.onnx", 1))
         self.imports = list(model.opset_import)
+        self.rules: dict[tuple[str, str], tuple[int, int, int, int, dict[str, tuple[int, bool]]]] = {}
 
     def schema(self, node: Any) -> Any:
         """Schema of a node's operator, None for one that the package onnx does not know."""
@@ -72,6 +73,35 @@ class Typing:
             )
         except defs.SchemaError:
             return None
+
+    def _check(self, node: Any, schema: Any) -> None:
+        """Numbers of inputs and outputs and types of attributes; the inference relies on them.
+
+        Raises
+        ------
+        ValueError
+            for the first one that is not as the operator says.
+        """
+        key = schema.domain, schema.name
+        if key not in self.rules:
+            kinds = {name: (int(a.type.value), a.required) for name, a in schema.attributes.items()}
+            self.rules[key] = schema.min_input, schema.max_input, schema.min_output, schema.max_output, kinds
+        least, most, fewest, largest, kinds = self.rules[key]
+        if not least <= len(node.input) <= most or not fewest <= len(node.output) <= largest:
+            counts = f"{len(node.input)} inputs and {len(node.output)} outputs"
+            raise ValueError(f"it has {counts}, expected {least} to {most} and {fewest} to {largest}")
+        stated = {attribute.name: attribute.type for attribute in node.attribute}
+        for name, kind in stated.items():
+            if name in kinds and kind != kinds[name][0]:
+                raise ValueError(f"its attribute {name} has another type than {schema.name} takes")
+        promised = next(
+            (attribute.i for attribute in node.attribute if attribute.name == "num_outputs"), len(node.output)
+        )
+        if promised != len(node.output):  # the inference of Split writes as many types as it says
+            raise ValueError(f"it says num_outputs={promised} and has {len(node.output)} outputs")
+        missing = [name for name, (_, required) in kinds.items() if required and name not in stated]
+        if missing:
+            raise ValueError(f"it lacks the attribute {missing[0]}")
 
     def infer(self, node: Any, inputs: Sequence[Value | None]) -> list[Type]:
         """Types of all outputs of a node, unknown ones as (0, None).
@@ -85,6 +115,7 @@ class Typing:
         schema = self.schema(node)
         if schema is None:
             return unknown
+        self._check(node, schema)
         present = [v for v in inputs if v is not None]
         types = {
             name: helper.make_tensor_type_proto(v.elem, v.shape)

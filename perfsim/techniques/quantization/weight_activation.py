@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from perfsim.graph import Operator, OperatorGraph, Tensor
-from perfsim.ops.quantization import Quantize
-from perfsim.quantities.dtypes import DTYPES, DType
+from perfsim.graph import OperatorGraph
+from perfsim.quantities.dtypes import DTYPES
 from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.products import layer_products, stored_weights
+from perfsim.techniques.products import layer_products
+from perfsim.techniques.quantization.narrowing import narrow_products
 from perfsim.workloads import Plan
 
 __all__ = ["WeightActivationQuantization"]
@@ -47,25 +47,4 @@ class WeightActivationQuantization(GraphRewrite):
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         """Quantised copies of the inputs of all products, one per tensor; weights in their format."""
         chosen = {op.name for op in layer_products(graph)}
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        copies: dict[str, str] = {}
-        for op in graph.operators:
-            if op.name not in chosen or tensors[op.inputs[0]].dtype.bits <= DTYPES[self.format].bits:
-                operators.append(op)
-                continue
-            source = op.inputs[0]
-            if source not in copies:
-                copies[source] = f"{source}.quantized"
-                tensors[copies[source]] = self._narrow(tensors[source], copies[source])
-                operators.append(Quantize(f"{source}.quantize", (source,), (copies[source],), op.region))
-            for name in stored_weights(op, graph):
-                tensors[name] = tensors[name].replace(dtype=DTYPES[self.weights or self.format])
-            operators.append(replace(op, inputs=(copies[source], *op.inputs[1:])))
-        return replace(graph, tensors=tensors, operators=tuple(operators))
-
-    def _narrow(self, tensor: Tensor, name: str) -> Tensor:
-        narrow = DTYPES[self.format]
-        per_row = tensor.shape[-1] if self.group == 0 else self.group
-        scales = 32 / per_row if isinstance(per_row, int | float) else 0
-        stored = DType(narrow.name, narrow.bits + scales, narrow.kind)  # type: ignore[arg-type]
-        return tensor.replace(name=name, dtype=stored)
+        return narrow_products(graph, chosen, DTYPES[self.format], DTYPES[self.weights or self.format], self.group)

@@ -9,21 +9,10 @@ import numpy as np
 
 from perfsim.importers.onnx.node import Node
 from perfsim.importers.onnx.rules import rule
+from perfsim.ops.fourier import fft_flops
 from perfsim.ops.general import General
 
-__all__ = ["fourier", "short_time_fourier", "transform_flops"]
-
-
-def transform_flops(*, length: int, transforms: float, real: bool) -> float:
-    """Operations of fast transforms [FLOP]: 5·N·log2(N) each, half of it where input or output is real.
-
-    length: points N of one transform [1]; transforms: how many [1].
-
-    References
-    ----------
-    .. [1] M. Frigo, S. G. Johnson, "FFTW", fftw.org/speed: operations are counted so, 2.5·N·log2(N) for real data.
-    """
-    return (2.5 if real else 5.0) * transforms * length * math.log2(max(length, 1))
+__all__ = ["fourier", "short_time_fourier"]
 
 
 @rule("DFT", low="")
@@ -41,7 +30,7 @@ def fourier(node: Node) -> Any:
     full = out[axis] if inverse and onesided else _length(node, x.shape[axis])
     real = x.shape[-1] == 1 or (inverse and onesided)
     transforms = math.prod(out[:-1]) // max(out[axis], 1)
-    flops = transform_flops(length=full, transforms=transforms, real=real)
+    flops = fft_flops(transforms=transforms, points=full, real=real)
     return node.emit(General, [x], shapes=(out,), flops=flops, label="fft")
 
 
@@ -58,5 +47,5 @@ def short_time_fourier(node: Node) -> Any:
     batch, frames, bins, _ = node.shape()
     length = 2 * (bins - 1) if node.attribute("onesided", 1) else bins
     real = signal.shape[-1] == 1 or len(signal.shape) == 2
-    flops = transform_flops(length=length, transforms=batch * frames, real=real) + batch * frames * length
+    flops = fft_flops(transforms=batch * frames, points=length, real=real) + batch * frames * length
     return node.emit(General, [signal], shapes=(node.shape(),), flops=flops, label="fft")

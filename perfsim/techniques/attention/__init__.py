@@ -1,0 +1,1 @@
+"""Attention and its cache: kernels, sparse patterns, eviction, sharing, conversion, reuse."""

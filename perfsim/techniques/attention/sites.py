@@ -1,0 +1,63 @@
+"""Where a graph attends to a cache, and the same graph with fewer positions in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.graph.edit import reshaped
+from perfsim.ops import CacheWrite, FusedAttention, Scores
+from perfsim.quantities.numbers import Number, minimum
+from perfsim.workloads import Decode, Job
+
+__all__ = ["causal_sites", "prompt_of", "shortened"]
+
+
+def causal_sites(graph: OperatorGraph) -> tuple[FusedAttention | Scores, ...]:
+    """The operators that look back at earlier positions, fused or as the first step of three."""
+    return tuple(op for op in graph.operators if isinstance(op, FusedAttention | Scores) and op.causal)
+
+
+def prompt_of(job: Job) -> Number:
+    """Positions that are in the cache when decoding begins [1]; a lone decode step has nothing else."""
+    return job.context_length if isinstance(job, Decode) else getattr(job, "prompt_tokens", 0)
+
+
+def shortened(graph: OperatorGraph, dropped: Mapping[str, Number], attend: bool = True) -> OperatorGraph:
+    """The graph with ``dropped`` positions less in the caches of each region named.
+
+    attend: whether attention sees fewer positions, too (after the prompt), or only the caches are shorter.
+    """
+    tensors = dict(graph.tensors)
+    changed: dict[str, Operator] = {}
+    for op in causal_sites(graph):
+        if op.region not in dropped:
+            continue
+        context = op.context - dropped[op.region]
+        for name in _caches(graph, op):
+            batch, stored, *rest = tensors[name].shape
+            tensors[name] = tensors[name].replace(shape=(batch, minimum(stored, context), *rest))
+        if attend:
+            changed[op.name] = replace(op, context=context)
+    operators = tuple(changed.get(op.name, op) for op in graph.operators)
+    return reshaped(replace(graph, operators=operators, tensors=tensors))
+
+
+def _caches(graph: OperatorGraph, site: Operator) -> set[str]:
+    """Caches of the positions that one attention looks back at: those it reads, or whose other half it reads."""
+    found = {n for n in site.inputs if graph.tensors[n].role is Role.KV_CACHE}
+    across = {name for op in graph.operators if _looks_across(op, site.region) for name in op.inputs}
+    for op in graph.operators:
+        if isinstance(op, CacheWrite) and op.region == site.region and not across & set(op.inputs):
+            found |= {name for name in op.inputs if graph.tensors[name].role is Role.KV_CACHE}
+    return found | {t.name for t in graph.tensors.values() if t.view_of in found or _borrowed(t, site.region)}
+
+
+def _looks_across(op: Operator, region: str) -> bool:
+    return isinstance(op, FusedAttention | Scores) and not op.causal and op.region == region
+
+
+def _borrowed(tensor: Tensor, region: str) -> bool:
+    """Whether a layer reads the cache of another one under a name of its own."""
+    return tensor.role is Role.KV_CACHE and bool(tensor.view_of) and tensor.region == region

@@ -1,0 +1,1 @@
+"""Token tables: fewer rows, narrower rows, rows that several tokens share."""

@@ -1,0 +1,101 @@
+"""Weights in a packed format, and the unpacking in front of every product with them: what all formats share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.ops import Dequantize, ExpertLinear
+from perfsim.ops.sparse import SparseProduct
+from perfsim.quantities.dtypes import DTYPES, DType
+from perfsim.techniques.base import INTEGER_FORMATS
+from perfsim.techniques.products import stored_weights
+
+__all__ = ["Packing", "grouped_bits", "integer_format", "pack_weights"]
+
+Unpack = Callable[[Operator, tuple[Tensor, ...], tuple[str, ...]], tuple[Operator, tuple[Tensor, ...]]]
+"""From a product, its packed weights and the names of the unpacked ones to the unpacking operator and its tables."""
+
+
+def grouped_bits(*, bits: float, group: int, per_group: float) -> float:
+    """Bits per weight with ``per_group`` bits for every ``group`` weights [bit]: bits + per_group/group."""
+    return bits + per_group / group
+
+
+def integer_format(*, bits: int, group: int, zero_point: int = 1) -> DType:
+    """Integers of ``bits`` bits with a 16-bit scale, and a zero point of the same width if asked, per ``group``."""
+    per_weight = grouped_bits(bits=bits, group=group, per_group=16 + bits * zero_point)
+    return DType(f"{INTEGER_FORMATS[bits]}-group{group}", per_weight, "int")  # type: ignore[arg-type]
+
+
+def dequantize(
+    op: Operator, weights: tuple[Tensor, ...], unpacked: tuple[str, ...]
+) -> tuple[Operator, tuple[Tensor, ...]]:
+    """A dequantisation of all weights of a product; only of the touched ones, if it is one of experts."""
+    experts = op if isinstance(op, ExpertLinear) else None
+    return Dequantize(f"{op.name}.dequantize", tuple(w.name for w in weights), unpacked, op.region, experts), ()
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How the weights of one product are stored.
+
+    stored: format, whose bits count everything that is stored per weight; unpack: makes the operator that turns them
+    into numbers of the arithmetic.
+    """
+
+    stored: DType
+    unpack: Unpack = field(default=dequantize)
+
+
+def pack_weights(graph: OperatorGraph, packings: Mapping[str, Packing]) -> OperatorGraph:
+    """The graph with the stored weights of the named products packed, and an unpacking in front of each.
+
+    Weights that are stored in as few bits already keep their format. Of a sparse product only the kept weights are
+    packed; its index stays as it is.
+    """
+    tensors, operators = dict(graph.tensors), list[Operator]()
+    for op in graph.operators:
+        packing = packings.get(op.name)
+        packed: dict[str, str] = {}
+        if packing is not None:
+            formats = {name: _format(packing.stored, op, tensors[name]) for name in stored_weights(op, graph)}
+            packed = {n: f"{n}.dequantized" for n, f in formats.items() if tensors[n].dtype.bits > f.bits}
+            for name, unpacked in packed.items():
+                old = tensors[name]
+                tensors[unpacked] = old.replace(name=unpacked, role=Role.ACTIVATION, dtype=_plain(old.dtype), view_of="")
+                _store(tensors, name, formats[name])
+        if packing is not None and packed:
+            product = _dense(op)
+            made, tables = packing.unpack(product, tuple(tensors[n] for n in packed), tuple(packed.values()))
+            tensors |= {table.name: table for table in tables}
+            operators.append(made)
+        operators.append(replace(op, inputs=tuple(packed.get(name, name) for name in op.inputs)) if packed else op)
+    return replace(graph, tensors=tensors, operators=tuple(operators))
+
+
+def _dense(op: Operator) -> Operator:
+    return op.dense if isinstance(op, SparseProduct) and op.dense is not None else op
+
+
+def _plain(stored: DType) -> DType:
+    """The format of the kept values of a sparse matrix, else the format itself."""
+    return DTYPES.get(stored.name.removesuffix("-sparse"), stored) if stored.name.endswith("-sparse") else stored
+
+
+def _format(stored: DType, op: Operator, weight: Tensor) -> DType:
+    """The packed format; of a sparse product the kept weights in it, and the index that was there."""
+    plain = _plain(weight.dtype)
+    if not isinstance(op, SparseProduct) or plain is weight.dtype:
+        return stored
+    bits = stored.bits * op.kept + (weight.dtype.bits - plain.bits * op.kept)
+    return DType(f"{stored.name}-sparse", bits, stored.kind)  # type: ignore[arg-type]
+
+
+def _store(tensors: dict[str, Tensor], name: str, stored: DType) -> None:
+    """Change the format of a stored tensor, and of what it is a view of."""
+    tensors[name] = tensors[name].replace(dtype=stored)
+    base = tensors[name].view_of
+    if base:
+        tensors[base] = tensors[base].replace(dtype=stored)

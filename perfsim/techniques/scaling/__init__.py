@@ -1,0 +1,1 @@
+"""Techniques that spend more work on an answer: samples, revisions, thought."""

@@ -1,0 +1,1 @@
+"""Techniques that guess tokens or steps and check them in one pass."""

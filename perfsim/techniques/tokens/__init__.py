@@ -1,0 +1,1 @@
+"""Fewer tokens: pruning, merging, compression of prompts and of what a vision encoder sees."""
