@@ -25,6 +25,9 @@ mt-nlg-530b anthropic-52b llama-2-7b llama-2-13b llama-2-70b llama-3.1-8b llama-
 mixtral-8x7b deepseek-v3 qwen2.5-7b falcon-40b phi-3-mini megatron-openai-davinci megatron-gptj-6b
 """.split()  # noqa: SIM905
 
+UNPUBLISHED = {"convfirst"}
+"""Models that stand for a kind of block and for no published network: they claim no published size."""
+
 
 def test_promised_devices_exist():
     assert set(DEVICES) - set(device_names()) == set()
@@ -83,6 +86,9 @@ def test_stack(name):
 def test_model(name):
     entry = model_entry(name)
     assert entry.source in entry.sources
+    if name in UNPUBLISHED:
+        assert entry.published is entry.active is entry.macs is None
+        return
     value, source = entry.published
     assert source in entry.sources
     if isinstance(entry.model, VisionModel):

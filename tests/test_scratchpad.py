@@ -215,7 +215,7 @@ def test_devices_without_scratchpads(device, message):
 def test_language_models_are_refused():
     with pytest.raises(InputError) as refusal:
         ps.predict("gpt2", ps.Inference(prompt_tokens=8, output_tokens=2, dtype="int8"), on="gap8", stack="dory")
-    assert "a stack that cuts layers into tiles plans layers of features only" in str(refusal.value)
+    assert "a stack that cuts layers into tiles plans image networks only" in str(refusal.value)
 
 
 def test_a_plan_needs_numbers():

@@ -5,4 +5,7 @@ from perfsim.devices.profile import Datum, Profile
 from perfsim.devices.stack import PARAMETERS, TILED_PARAMETERS, Calibration, KernelRates, Stack
 from perfsim.devices.system import System
 
-__all__ = ["PARAMETERS", "TILED_PARAMETERS", "Calibration", "Datum", "Device", "KernelRates", "Link", "Profile", "Stack", "System"]
+__all__ = [
+    "PARAMETERS", "TILED_PARAMETERS", "Calibration", "Datum", "Device", "KernelRates", "Link", "Profile", "Stack",
+    "System",
+]  # fmt: skip

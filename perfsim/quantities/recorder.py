@@ -58,6 +58,9 @@ class Tape:
 
     def node(self, op: str, args: tuple[Operand, ...]) -> Node:
         """The expression ``op(*args)``; the same object for the same expression."""
+        found = self._nodes.get(_key(op, args))
+        if found is not None:
+            return found
         low, high = interval(op, [_range(a) for a in (*args, *_steps(op, args))])
         if op == "sub" and low < 0 and _covers(*args):
             low = 0.0
@@ -70,7 +73,7 @@ class Tape:
         self, op: str, args: tuple[Any, ...], low: float, high: float, leaves: frozenset[str], position: Node | None,
         whole: bool,
     ) -> Node:  # fmt: skip
-        key = (op, *(a.key if isinstance(a, Node) else (type(a).__name__, a) for a in args))
+        key = _key(op, args)
         found = self._nodes.get(key)
         if found is None:
             found = Node(self, op, args, len(self._nodes), low, high, leaves, position, whole)
@@ -91,6 +94,11 @@ class Tape:
 
 
 _WHOLE = frozenset({"add", "sub", "mul", "max", "min", "ceil", "round", "mod", "floordiv", "where", "sum", "largest"})
+
+
+def _key(op: str, args: tuple[Any, ...]) -> Any:
+    """What tells expressions of one recording apart; 1 and 1.0 are two numbers."""
+    return (op, *[a.key if isinstance(a, Node) else (type(a), a) for a in args])
 
 
 def _range(value: Operand) -> tuple[float, float]:

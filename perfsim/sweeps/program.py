@@ -19,7 +19,7 @@ from perfsim.quantities.numbers import Number
 from perfsim.quantities.recorder import CONDITIONS, Node
 from perfsim.sweeps.steps import LOOPS, reachable
 
-__all__ = ["CHUNK", "FUNCTIONS", "Box", "Program", "evaluate_node"]
+__all__ = ["CHUNK", "FUNCTIONS", "Box", "Program", "grouped"]
 
 CHUNK = 1 << 13
 """Points of a chunk [1]: one array of them takes 64 KiB."""
@@ -74,11 +74,6 @@ class Box:
 
 def _number(value: Number) -> Number:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def evaluate_node(node: Node, args: Sequence[Array]) -> Array:
-    """Value of an expression that is no leaf and no loop, from those of its arguments."""
-    return FUNCTIONS[node.op](*args)
 
 
 def _split(sizes: Sequence[int], busy: Sequence[bool]) -> tuple[int, int]:

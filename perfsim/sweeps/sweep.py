@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from perfsim.sweeps.program import Box, Program
     from perfsim.sweeps.variant import Result, Variant
 
-__all__ = ["STRUCTURAL", "Sweep", "plan_sweep", "sweep"]
+__all__ = ["STRUCTURAL", "Sweep", "label", "plan_sweep", "quantity", "sweep"]
 
 STRUCTURAL = ("model", "device", "stack", "count", "using", "dtype")
 """Columns that make another variant with every value."""
@@ -215,6 +215,7 @@ class Sweep:
 
 
 def label(value: Any) -> str:
+    """What tells the values of a structural column apart, as text."""
     if isinstance(value, list | tuple):
         return "+".join(label(v) for v in value)
     if isinstance(value, System):

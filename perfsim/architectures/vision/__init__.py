@@ -22,6 +22,7 @@ from perfsim.architectures.vision.ghostnet import GhostNet
 from perfsim.architectures.vision.halonet import HaloNet
 from perfsim.architectures.vision.inception import InceptionV3
 from perfsim.architectures.vision.kl_decoder import KlDecoder
+from perfsim.architectures.vision.listed import ListedNet
 from perfsim.architectures.vision.mixnet import MixNet
 from perfsim.architectures.vision.mmdit import Mmdit
 from perfsim.architectures.vision.mobile import MobileNet
@@ -68,6 +69,7 @@ __all__ = [
     "ImageStep",
     "InceptionV3",
     "KlDecoder",
+    "ListedNet",
     "MixNet",
     "Mmdit",
     "MobileNet",
@@ -118,6 +120,7 @@ VISION_FAMILIES: Mapping[str, type[VisionModel]] = MappingProxyType(
         "halonet": HaloNet,
         "inception-v3": InceptionV3,
         "kl-decoder": KlDecoder,
+        "listed": ListedNet,
         "mixnet": MixNet,
         "mmdit": Mmdit,
         "mobilenet": MobileNet,

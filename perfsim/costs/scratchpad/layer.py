@@ -84,7 +84,7 @@ def layer_of(kernel: Kernel, graph: OperatorGraph) -> Layer:
     tensors = graph.tensors
     shaped = [tensors[name] for name in (*lead.inputs[:1], *lead.outputs[:1])]
     if len(shaped) < 2 or any(len(tensor.shape) < 2 for tensor in shaped):
-        raise InputError(f"{lead.name} ({lead.kind}): a stack that cuts layers into tiles plans layers of features only")
+        raise InputError(f"{lead.name} ({lead.kind}): a stack that cuts layers into tiles plans image networks only")
     source = shaped[0]
     for tensor in shaped:
         if not all(isinstance(n, int) for n in tensor.shape):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from perfsim.architectures import LanguageModel, Model
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
 from perfsim.graph.edit import reshaped
 from perfsim.ops import CacheWrite, FusedAttention, Scores
-from perfsim.quantities.numbers import Number, minimum
+from perfsim.quantities.numbers import Number, maximum, minimum
 from perfsim.workloads import Decode, Job
 
-__all__ = ["causal_sites", "prompt_of", "shortened"]
+__all__ = ["caches_of", "causal_sites", "prompt_of", "shortened"]
 
 
 def causal_sites(graph: OperatorGraph) -> tuple[FusedAttention | Scores, ...]:
@@ -19,9 +20,12 @@ def causal_sites(graph: OperatorGraph) -> tuple[FusedAttention | Scores, ...]:
     return tuple(op for op in graph.operators if isinstance(op, FusedAttention | Scores) and op.causal)
 
 
-def prompt_of(job: Job) -> Number:
-    """Positions that are in the cache when decoding begins [1]; a lone decode step has nothing else."""
-    return job.context_length if isinstance(job, Decode) else getattr(job, "prompt_tokens", 0)
+def prompt_of(job: Job, model: Model) -> Number:
+    """Positions that the model holds when decoding begins [1]; a lone decode step has nothing else."""
+    if isinstance(job, Decode):
+        return job.context_length
+    prompt = getattr(job, "prompt_tokens", 0)
+    return model.held(prompt) if isinstance(model, LanguageModel) else prompt
 
 
 def shortened(graph: OperatorGraph, dropped: Mapping[str, Number], attend: bool = True) -> OperatorGraph:
@@ -35,16 +39,17 @@ def shortened(graph: OperatorGraph, dropped: Mapping[str, Number], attend: bool 
         if op.region not in dropped:
             continue
         context = op.context - dropped[op.region]
-        for name in _caches(graph, op):
+        for name in caches_of(graph, op):
             batch, stored, *rest = tensors[name].shape
-            tensors[name] = tensors[name].replace(shape=(batch, minimum(stored, context), *rest))
+            kept = maximum(minimum(stored, context), stored - dropped[op.region])  # what whole pages add stays
+            tensors[name] = tensors[name].replace(shape=(batch, kept, *rest))
         if attend:
             changed[op.name] = replace(op, context=context)
     operators = tuple(changed.get(op.name, op) for op in graph.operators)
     return reshaped(replace(graph, operators=operators, tensors=tensors))
 
 
-def _caches(graph: OperatorGraph, site: Operator) -> set[str]:
+def caches_of(graph: OperatorGraph, site: Operator) -> set[str]:
     """Caches of the positions that one attention looks back at: those it reads, or whose other half it reads."""
     found = {n for n in site.inputs if graph.tensors[n].role is Role.KV_CACHE}
     across = {name for op in graph.operators if _looks_across(op, site.region) for name in op.inputs}

@@ -1,0 +1,32 @@
+"""Hadamard transforms around products: what makes weights and features easy to quantise."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from perfsim.graph import Operator, OperatorGraph
+from perfsim.ops.codebook import Hadamard
+
+__all__ = ["rotated_products"]
+
+
+def rotated_products(graph: OperatorGraph, chosen: Collection[str]) -> OperatorGraph:
+    """The graph with the input of every chosen product transformed, once per tensor, and its outputs turned back."""
+    tensors, operators = dict(graph.tensors), list[Operator]()
+    copies: dict[str, str] = {}
+    for op in graph.operators:
+        if op.name not in chosen:
+            operators.append(op)
+            continue
+        source = op.inputs[0]
+        if source not in copies:
+            copies[source] = f"{source}.rotated"
+            tensors[copies[source]] = tensors[source].replace(name=copies[source])
+            operators.append(Hadamard(f"{source}.rotate", (source,), (copies[source],), op.region))
+        raw = tuple(f"{name}.rotated_out" for name in op.outputs)
+        tensors |= {new: tensors[old].replace(name=new) for new, old in zip(raw, op.outputs, strict=True)}
+        operators.append(replace(op, inputs=(copies[source], *op.inputs[1:]), outputs=raw))
+        for new, old in zip(raw, op.outputs, strict=True):
+            operators.append(Hadamard(f"{old}.rotate_back", (new,), (old,), op.region))
+    return replace(graph, tensors=tensors, operators=tuple(operators))
