@@ -237,7 +237,8 @@ def test_latent_weights_are_quantised_in_both_phases():
         ),
         (
             lambda: predict("gpt2", ps.Decode(), using=["weight-quantization:bit=4"]),
-            'technique weight-quantization: "bit=4" is not a parameter; expected bits=..., group=..., zero_point=...',
+            'technique weight-quantization: "bit=4" is not a parameter; expected bits=..., group=..., zero_point=..., '
+            "format=..., outliers=...",
         ),
         (
             lambda: predict("gpt2", ps.Decode(), using=["weight-quantization:bits=four"]),

@@ -1,6 +1,7 @@
 """Sweeps: equal to a loop of predictions, whatever the model, the device, the stack and the numbers."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -261,6 +262,12 @@ def test_parts_join_to_the_whole():
     for part in parts_of(plan, rows=4):
         joined[part] = plan.evaluate(part)["runtime"]
     assert (joined == whole).all()
+
+
+def test_a_sweep_travels_to_another_process():
+    plan = plan_sweep("gpt2", Decode(dtype="bf16"), ps.device("l4"), batch=[1, 2], using=["weight-quantization"])
+    expected = plan.evaluate()["runtime"]
+    assert (pickle.loads(pickle.dumps(plan)).evaluate()["runtime"] == expected).all()
 
 
 def test_values_of_the_command_line():

@@ -1,6 +1,8 @@
 """Sweeps on the command line and in files: whole or not at all, and never twice the same work."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -68,6 +70,16 @@ def test_an_interrupted_sweep_keeps_its_parts_and_goes_on(tmp_path):
     write_sweep(plan(), whole)
     assert target.read_text() == whole.read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "whole.csv"]
+
+
+def test_a_sweep_is_known_again_in_another_process():
+    code = (
+        "from perfsim.sweeps import plan_sweep, stream; from perfsim.workloads import Decode; "
+        "print(stream._fingerprint(plan_sweep('gpt2', Decode(dtype='fp16'), ['l4', 'a100-sxm4-80gb'], "
+        "batch=range(1, 6), context_length=[9, 99]), 1))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == stream._fingerprint(plan(), 1)
 
 
 def test_parts_of_another_sweep_are_not_used(tmp_path):

@@ -110,7 +110,7 @@ def published_system(name: str) -> PublishedSystem:
     return _read(find("system", "techniques", name))
 
 
-def expanded(using: Iterable[Any]) -> list[Any]:
+def expanded(using: Iterable[Any]) -> Iterable[Any]:
     """The list with every ``system:NAME`` replaced by the techniques of that system.
 
     Raises
@@ -119,7 +119,7 @@ def expanded(using: Iterable[Any]) -> list[Any]:
         as :func:`published_system`.
     """
     if isinstance(using, str):
-        return [using]  # refused later, with the advice to write a list
+        return using  # refused by whoever resolves it, with the advice to write a list
     result: list[Any] = []
     for item in using:
         named = isinstance(item, str) and item.startswith(PREFIX)

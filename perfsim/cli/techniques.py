@@ -17,17 +17,14 @@ __all__ = ["command", "technique_row"]
 @click.command(name="techniques")
 @json_option
 def command(as_json: bool) -> None:
-    """List the techniques and their parameters, for --using NAME:key=value,..."""
+    """List the techniques for --using NAME:key=value,..."""
     rows = [technique_row(kind) for kind in technique_classes().values()]
     if as_json:
         print_json(rows)
         return
-    cells = [(row["name"], _defaults(row["parameters"]), row["summary"], row["reference"]) for row in rows]
-    print_table(f"{len(rows)} techniques", ("name", "parameters and defaults", "what it does", "reference"), cells)
-
-
-def _defaults(parameters: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{item['name']}={item['default']}" for item in parameters)
+    cells = [(row["name"], row["summary"], row["reference"]) for row in rows]
+    print_table(f"{len(rows)} techniques", ("name", "what it does", "reference"), cells)
+    click.echo("Parameters of one, with units, ranges and defaults: perfsim show technique NAME")
 
 
 def technique_row(kind: type[Technique]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from perfsim.costs.collectives import collective_runtime
 from perfsim.costs.hierarchy import Border, borders, memory_runtime
 from perfsim.costs.lowering import Kernel
-from perfsim.costs.matrix import executed_flops, stream_efficiency
+from perfsim.costs.matrix import core_sharing, executed_flops, stream_efficiency
 from perfsim.costs.roofline import kernel_runtime, reduction_chain, row_runtime
 from perfsim.costs.scratchpad import LayerPlan
 from perfsim.devices import KernelRates, Stack, System
@@ -133,6 +133,9 @@ def _arithmetic(
             if plain and not _is_zero(rates.chain_per_k):
                 chain = chain + reduction_chain(k=work.matrix.k, per_k=rates.chain_per_k, cap=rates.chain_cap)
         compute = compute + executed / (device.peak(Unit.TENSOR, work.dtype) * efficiency)
+    if not _is_zero(rates.core_contention):
+        shared = core_sharing(units=device.units, contention=rates.core_contention)
+        compute, vector = compute * shared, vector * shared
     return matrix, flops, compute, vector, chain
 
 

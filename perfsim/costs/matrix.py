@@ -8,7 +8,7 @@ from perfsim.quantities.numbers import Number, ceil_div, is_recorded, is_symboli
 
 __all__ = [
     "FRAGMENT", "alignment_efficiency", "executed_flops", "executed_products", "group_columns", "padded_depth",
-    "setup_products", "stream_efficiency",
+    "setup_products", "stream_efficiency", "core_sharing", "winograd_share",
 ]  # fmt: skip
 
 FRAGMENT = 16
@@ -87,6 +87,8 @@ def executed_flops(matrix: MatrixShape, flops: Number, rates: KernelRates, units
             batch=matrix.batch, m=matrix.m, n=matrix.n, k=matrix.k,
             tile_rows=rates.tile_rows, tile_columns=rates.tile_columns, units=units, split=rates.tile_split,
         )  # fmt: skip
+        if _winograd(matrix, rates):
+            executed = executed * winograd_share(tile=rates.tile_winograd)
     if not (isinstance(rates.tile_setup, int | float) and rates.tile_setup == 0):
         executed = executed + setup_products(batch=matrix.batch, m=matrix.m, tile_setup=rates.tile_setup)
     aligned = alignment_efficiency(n=matrix.n, k=matrix.k, misaligned_efficiency=rates.misaligned_efficiency)
@@ -129,6 +131,45 @@ def stream_efficiency(matrix: MatrixShape | None, rates: KernelRates) -> Number:
     if matrix is None or not _grouped(matrix):
         return rates.bandwidth_efficiency
     return rates.bandwidth_efficiency * where(matrix.n == 1, rates.depthwise_bandwidth_efficiency, 1)
+
+
+def winograd_share(*, tile: Number) -> Number:
+    """Multiplications of Winograd's 3×3 convolution over those of the direct one [1]: (tile + 2)² / (9 · tile²).
+
+    tile: outputs per side that are computed at once [1], F(tile × tile, 3 × 3); 1 is the direct convolution. A fitted
+    tile stands for what is left once the transforms of inputs and outputs are paid for.
+
+    References
+    ----------
+    .. [1] A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv 1509.09308, section 4.
+    """
+    return (tile + 2) ** 2 / (9 * tile**2)
+
+
+WINOGRAD_WIDTH = 16
+"""Channels on both sides from which a dense 3×3 convolution with stride 1 pays for the transforms: the condition of
+Tencent/ncnn, src/layer/arm/convolution_arm.cpp, test_prefer_winograd."""
+
+
+def _winograd(matrix: MatrixShape, rates: KernelRates) -> bool:
+    """Whether a convolution of plain sizes runs by Winograd's algorithm."""
+    if isinstance(rates.tile_winograd, int | float) and rates.tile_winograd == 1:
+        return False
+    sizes = (matrix.window, matrix.depth, matrix.n)
+    plain = all(isinstance(size, int | float) for size in sizes)
+    return plain and matrix.window == 3 and matrix.depth >= WINOGRAD_WIDTH and matrix.n >= WINOGRAD_WIDTH
+
+
+def core_sharing(*, units: Number, contention: Number) -> Number:
+    """Time of work that cores share, over that of a perfect division [1]: 1 + contention · (units − 1).
+
+    contention: part of the work of one core that the others wait for [1].
+
+    References
+    ----------
+    .. [1] G. Amdahl, AFIPS Spring Joint Computer Conference, 1967.
+    """
+    return 1 + contention * (units - 1)
 
 
 def _grouped(matrix: MatrixShape) -> bool:

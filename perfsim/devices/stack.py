@@ -34,6 +34,8 @@ PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
         "tile_depth": ("ratio", 1.0),
         "tile_group": ("ratio", 1.0),
         "tile_shared": ("ratio", 1.0),
+        "tile_winograd": ("ratio", 1.0),
+        "core_contention": ("ratio", 0.0),
         "grouped_efficiency": ("ratio", 1.0),
         "depthwise_bandwidth_efficiency": ("ratio", 1.0),
         "row_time": ("time", 0.0),
@@ -87,6 +89,8 @@ class KernelRates:
     tile_depth: Number
     tile_group: Number
     tile_shared: Number
+    tile_winograd: Number
+    core_contention: Number
     grouped_efficiency: Number
     depthwise_bandwidth_efficiency: Number
     row_time: Number

@@ -34,7 +34,8 @@ class MatrixShape:
     """``batch`` independent products of an (m × k) by a (k × n) matrix.
 
     groups: how many of them share their rows, as the groups of a convolution do; depth: numbers of a row that lie side
-    by side in memory, the channels of a convolution, 0 for all k.
+    by side in memory, the channels of a convolution, 0 for all k; window: taps per axis of a window that moves by one
+    position at a time, so that neighbours share their inputs, 1 for all others.
     """
 
     batch: Number
@@ -43,6 +44,7 @@ class MatrixShape:
     k: Number
     groups: Number = 1
     depth: Number = 0
+    window: Number = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -142,7 +142,7 @@ class Hadamard(Operator):
         return (tensors[self.inputs[0]].shape,)
 
     def work(self, tensors: Tensors) -> Work:
-        """elements · log2(size) [FLOP]."""
+        """Elements · log2(size) [FLOP]."""
         source = tensors[self.inputs[0]]
         size = math.prod(source.shape[-self.axes :])
         return Work(source.elements * math.ceil(math.log2(max(2, size))), self.unit, self.compute_dtype(tensors))

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from perfsim.graph import Tensor, Tensors, Work
-from perfsim.graph.tensor import Role
 from perfsim.ops.sparse import SparseProduct
 from perfsim.quantities.numbers import Number
 
@@ -48,4 +47,8 @@ class ContextualProduct(SparseProduct):
     def accessed(self, tensor: Tensor, tensors: Tensors) -> Number:
         """Weights: those of the union, gathered row by row [byte]."""
         nbytes = super().accessed(tensor, tensors)
-        return nbytes * self._union(tensors) if tensor.role is Role.WEIGHT else nbytes
+        return nbytes * self._union(tensors) if tensor.name in self.inputs[1:] else nbytes
+
+    def touched(self, tensors: Tensors) -> Number:
+        """Expected rows of the weights that a pass needs [1], as for experts."""
+        return self._union(tensors) * tensors[self.inputs[1]].shape[0]

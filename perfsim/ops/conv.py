@@ -80,7 +80,9 @@ class Conv(Operator):
         """The implicit matrix product of every group."""
         groups, outputs, inputs, *kernel = tensors[self.inputs[1]].shape
         rows = tensors[self.inputs[0]].shape[0] * math.prod(self.positions(tensors))
-        return MatrixShape(groups, rows, outputs, inputs * math.prod(kernel), groups, inputs)
+        slides = len(set(kernel)) == 1 and {*self.stride, *self.dilation} == {1}
+        window = kernel[0] if slides else 1
+        return MatrixShape(groups, rows, outputs, inputs * math.prod(kernel), groups, inputs, window)
 
     def work(self, tensors: Tensors) -> Work:
         """2·groups·m·n·k [FLOP]; taps that lie on padding are counted, as kernels compute them."""

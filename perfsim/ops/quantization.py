@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfsim.graph import Operator, Shape, Tensor, Tensors, Work
+from perfsim.ops.contextual import ContextualProduct
 from perfsim.ops.experts import ExpertLinear
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
@@ -17,11 +18,11 @@ class Dequantize(Operator):
     """The stored weights of one product to the arithmetic's format: subtract a zero point, multiply by a scale.
 
     A stack with a fused kernel does it in registers while it multiplies; without one the whole
-    weights are written to and read from main memory. ``experts``: the product, if it is one of experts; then
-    only the touched ones are turned.
+    weights are written to and read from main memory. ``experts``: the product, if it touches a
+    part of its weights only (experts, active neurons); then only those are turned.
     """
 
-    experts: ExpertLinear | None = None
+    experts: ExpertLinear | ContextualProduct | None = None
 
     kind = "dequantize"
     reference = "arXiv 2306.00978"

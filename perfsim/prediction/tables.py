@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -47,10 +47,11 @@ def render(*parts: RenderableType) -> str:
 
 
 def text_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> Table:
-    """A table of plain texts; the columns named in ``right`` are set flush right."""
+    """A table of plain texts; the first column is never broken, those named in ``right`` are set flush right."""
     table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        table.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
+    for index, name in enumerate(columns):
+        side: Literal["right", "left"] = "right" if name in right else "left"
+        table.add_column(Text(name), justify=side, overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -59,6 +59,10 @@ class Sweep:
     workers: int = 0
     compiled: bool | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to evaluate parts: what was asked, without what was recorded."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """Rows of each dimension."""
@@ -221,8 +225,8 @@ def label(value: Any) -> str:
     if isinstance(value, System):
         return f"{value.count} x {label(value.device)}"
     if isinstance(value, Device | Stack):
-        return f"{value.key} {id(value)}"
-    return str(value) if isinstance(value, str | int | float | Technique) else f"{value!r} {id(value)}"
+        return f"{value.key} {sorted((path, datum.value) for path, datum in value.data.items())}"
+    return str(value) if isinstance(value, str | Technique) else repr(value)
 
 
 def quantity(target: System, software: Stack, path: str, value: Any) -> float:

@@ -157,8 +157,8 @@ class Variant:
             return _Course(outputs)
         except (PerfsimError, UndecidedError, NeedsNumberError) as outcome:
             return outcome
-        except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError):
-            return _PointByPoint()  # something looks at its numbers in a way that the recorder does not know
+        except Exception:  # noqa: BLE001 - whatever looks at its numbers in a way that the recorder does not know
+            return _PointByPoint()  # a mistake of the formulas themselves then shows in the predictions
 
     def _checked(self, outcome: _Outcome, box: Box, run: Evaluator, pins: Mapping[str, Number]) -> _Outcome:
         """``outcome`` if it says of the first and last point what the prediction says, else point by point."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from perfsim.graph import Operator, OperatorGraph, Role
 from perfsim.ops.cache_edits import CompactCache, ObservedScores
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.quantities.numbers import Number, maximum, minimum
-from perfsim.techniques.attention.sites import caches_of, causal_sites, prompt_of, shortened
+from perfsim.techniques.attention.sites import caches_of, causal_sites, first_layers, held_by_layer, prompt_of, shortened
 from perfsim.techniques.base import Context, PlanRewrite, parameter
 from perfsim.techniques.tokens.layers import layer_values, numbers_of, split_layers
 from perfsim.workloads import Phase, Plan
@@ -24,7 +25,7 @@ class CacheEviction(PlanRewrite):
     fused kernel leaves no scores (0: importance costs nothing, e.g. a window and sinks), and the kept entries are copied
     together. Decoding reads and holds fewer positions. Layers may keep different shares, from the first to the last,
     e.g. ``0.9+0.5+0.2`` for thirds of the network, as PrefixKV finds them under one global budget. A layer is cut
-    as soon as its prompt is read, so the peak is that of the shortened cache.
+    as soon as its prompt is read, so the peak is that of the shortened cache. Put token-pruning in front of it.
 
     Left out: the search of the shares, done once per model; what forgetting costs in quality.
 
@@ -49,15 +50,19 @@ class CacheEviction(PlanRewrite):
 
     def apply(self, plan: Plan, context: Context) -> Plan:
         prompt = prompt_of(plan.job, context.model)
-        return plan.replace(phases=tuple(self._cut(phase, prompt) for phase in plan.phases))
+        held = next((held_by_layer(p.graph) for p in plan.phases if p.stage == "prefill" and not p.network), {})
+        return plan.replace(phases=tuple(self._cut(phase, prompt, held) for phase in plan.phases))
 
-    def _cut(self, phase: Phase, prompt: Number) -> Phase:
+    def _cut(self, phase: Phase, prompt: Number, held: Mapping[int, Number]) -> Phase:
         if phase.network or not causal_sites(phase.graph):
             return phase
         decode, graph = phase.stage == "decode", phase.graph
         shares = layer_values(numbers_of(self.keep, "keep", 0, 1), sum(graph.regions.values()))
         graph, by_region = split_layers(graph, shares)
-        dropped = {region: prompt - self._kept(prompt, share) for region, share in by_region.items()}
+        dropped = {}
+        for layer, region in first_layers(graph).items():
+            present = held.get(layer, prompt)
+            dropped[region] = present - self._kept(present, by_region[region])
         graph = shortened(graph, dropped, attend=decode)
         return replace(phase, graph=graph if decode or not self.observed else self._measured(graph))
 

@@ -12,7 +12,7 @@ from perfsim.ops import CacheWrite, FusedAttention, Scores
 from perfsim.quantities.numbers import Number, maximum, minimum
 from perfsim.workloads import Decode, Job
 
-__all__ = ["caches_of", "causal_sites", "prompt_of", "shortened"]
+__all__ = ["caches_of", "causal_sites", "first_layers", "held_by_layer", "prompt_of", "shortened"]
 
 
 def causal_sites(graph: OperatorGraph) -> tuple[FusedAttention | Scores, ...]:
@@ -26,6 +26,25 @@ def prompt_of(job: Job, model: Model) -> Number:
         return job.context_length
     prompt = getattr(job, "prompt_tokens", 0)
     return model.held(prompt) if isinstance(model, LanguageModel) else prompt
+
+
+def first_layers(graph: OperatorGraph) -> dict[int, str]:
+    """The regions by their first layer, counted from 0 over all regions."""
+    layers, start = dict[int, str](), 0
+    for region, count in graph.regions.items():
+        layers[start] = region
+        start += count
+    return layers
+
+
+def held_by_layer(graph: OperatorGraph) -> dict[int, Number]:
+    """What every layer with a cache holds once a prompt was read by ``graph``: all that its last query sees [1]."""
+    contexts = {op.region: op.context for op in causal_sites(graph)}
+    held: dict[int, Number] = {}
+    for start, region in first_layers(graph).items():
+        if region in contexts:
+            held |= dict.fromkeys(range(start, start + graph.regions[region]), contexts[region])
+    return held
 
 
 def shortened(graph: OperatorGraph, dropped: Mapping[str, Number], attend: bool = True) -> OperatorGraph:

@@ -9,7 +9,9 @@ from perfsim.graph import Operator, OperatorGraph, Role, Tensor
 from perfsim.graph.edit import reshaped
 from perfsim.ops import Linear
 from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.products import layer_products
+from perfsim.techniques.factorization.chain import PARTS
+from perfsim.techniques.products import layer_products, nothing_stored, part_of
+from perfsim.workloads import Plan
 
 __all__ = ["LowRank", "rank_of"]
 
@@ -37,20 +39,22 @@ class LowRank(GraphRewrite):
 
     rank: int = parameter(0, "inner width r of the factors; 0 takes it from `ratio`", least=0, most=10**6)
     ratio: float = parameter(0.5, "parameters of the factors over those of the matrix", least=0.001, most=1.0)
+    part: str = parameter("all", "part of the network whose matrices are factored", choices=PARTS)
 
     name = "low-rank"
     reference = "arXiv 2403.07378"
     idempotent = False
 
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        return nothing_stored(phase.graph for phase in plan.phases)
+
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         tensors, operators = dict(graph.tensors), list[Operator]()
-        chosen = {op.name for op in layer_products(graph)}
+        chosen = {op.name for op in layer_products(graph) if self.part in ("all", part_of(op))}
         for op in graph.operators:
             splittable = isinstance(op, Linear) and op.name in chosen
             operators += self._factored(op, tensors) if splittable and isinstance(op, Linear) else [op]
-        used = {name for op in operators for name in (*op.inputs, *op.outputs)}
-        kept = {name: tensor for name, tensor in tensors.items() if name in used}
-        return reshaped(replace(graph, tensors=kept, operators=tuple(operators)))
+        return reshaped(replace(graph, tensors=tensors, operators=tuple(operators)))
 
     def _factored(self, op: Linear, tensors: dict[str, Tensor]) -> list[Operator]:
         """One product with all first factors side by side, then one per second factor."""
@@ -66,6 +70,7 @@ class LowRank(GraphRewrite):
             first, second = _factors(weight, rank, op.contracted)
             between = middle.replace(name=f"{weight.name}.reduced", shape=())
             tensors |= {t.name: t for t in (first, second, between)}
+            del tensors[weight.name]
             firsts.append((first.name, between.name))
             seconds.append(Linear(f"{weight.name}.expand", (between.name, second.name), (output,), op.region))
         names = tuple(name for name, _ in firsts)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfsim.graph import Operator, OperatorGraph, Tensor
-from perfsim.ops import ExpertLinear
 from perfsim.ops.codebook import BitPlaneDequantize
 from perfsim.techniques.base import INTEGER_FORMATS, Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products, nothing_stored
-from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights
+from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights, partial_reader
 from perfsim.workloads import Plan
 
 __all__ = ["BitSwitching"]
@@ -53,6 +52,5 @@ class BitSwitching(GraphRewrite):
     ) -> tuple[Operator, tuple[Tensor, ...]]:
         whole = integer_format(bits=self.stored, group=self.group).bits
         names = tuple(w.name for w in weights)
-        experts = op if isinstance(op, ExpertLinear) else None
         read = (whole - (self.stored - self.bits)) / whole
-        return BitPlaneDequantize(f"{op.name}.dequantize", names, unpacked, op.region, experts, read), ()
+        return BitPlaneDequantize(f"{op.name}.dequantize", names, unpacked, op.region, partial_reader(op), read), ()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfsim.graph import Operator, OperatorGraph, Tensor
-from perfsim.ops import ExpertLinear
 from perfsim.ops.codebook import DecodeCodebook
 from perfsim.quantities.dtypes import DTYPES, DType
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products, nothing_stored
-from perfsim.techniques.quantization.packing import Packing, pack_weights
+from perfsim.techniques.quantization.packing import Packing, pack_weights, partial_reader
 from perfsim.techniques.quantization.rotation import rotated_products
 from perfsim.workloads import Plan
 
@@ -73,6 +72,5 @@ class CodebookQuantization(GraphRewrite):
                 for w in weights
             )
         names = tuple(t.name for t in (*weights, *tables))
-        experts = op if isinstance(op, ExpertLinear) else None
         name = f"{op.name}.dequantize"
-        return DecodeCodebook(name, names, unpacked, op.region, experts, self.vector, self.codebooks), tables
+        return DecodeCodebook(name, names, unpacked, op.region, partial_reader(op), self.vector, self.codebooks), tables

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
 from perfsim.ops import Dequantize, ExpertLinear
+from perfsim.ops.contextual import ContextualProduct
 from perfsim.ops.sparse import SparseProduct
 from perfsim.quantities.dtypes import DTYPES, DType
 from perfsim.techniques.base import INTEGER_FORMATS
 from perfsim.techniques.products import stored_weights
 
-__all__ = ["Packing", "grouped_bits", "integer_format", "pack_weights"]
+__all__ = ["Packing", "grouped_bits", "integer_format", "pack_weights", "partial_reader"]
 
 Unpack = Callable[[Operator, tuple[Tensor, ...], tuple[str, ...]], tuple[Operator, tuple[Tensor, ...]]]
 """From a product, its packed weights and the names of the unpacked ones to the unpacking operator and its tables."""
@@ -29,12 +30,16 @@ def integer_format(*, bits: int, group: int, zero_point: int = 1) -> DType:
     return DType(f"{INTEGER_FORMATS[bits]}-group{group}", per_weight, "int")  # type: ignore[arg-type]
 
 
+def partial_reader(op: Operator) -> ExpertLinear | ContextualProduct | None:
+    """The product, if it touches only a part of its weights."""
+    return op if isinstance(op, ExpertLinear | ContextualProduct) else None
+
+
 def dequantize(
     op: Operator, weights: tuple[Tensor, ...], unpacked: tuple[str, ...]
 ) -> tuple[Operator, tuple[Tensor, ...]]:
-    """A dequantisation of all weights of a product; only of the touched ones, if it is one of experts."""
-    experts = op if isinstance(op, ExpertLinear) else None
-    return Dequantize(f"{op.name}.dequantize", tuple(w.name for w in weights), unpacked, op.region, experts), ()
+    """A dequantisation of all weights of a product, or of those that it touches."""
+    return Dequantize(f"{op.name}.dequantize", tuple(w.name for w in weights), unpacked, op.region, partial_reader(op)), ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ def pack_weights(graph: OperatorGraph, packings: Mapping[str, Packing]) -> Opera
 
 
 def _dense(op: Operator) -> Operator:
-    return op.dense if isinstance(op, SparseProduct) and op.dense is not None else op
+    plain = isinstance(op, SparseProduct) and not isinstance(op, ContextualProduct)
+    return op.dense if plain and op.dense is not None else op  # type: ignore[attr-defined]
 
 
 def _plain(stored: DType) -> DType:

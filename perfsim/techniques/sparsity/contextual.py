@@ -10,7 +10,7 @@ from perfsim.graph.tensor import Role
 from perfsim.ops import Linear
 from perfsim.ops.contextual import ContextualProduct
 from perfsim.techniques.base import Context, PlanRewrite, parameter
-from perfsim.techniques.products import layer_products, part_of, stored_weights
+from perfsim.techniques.products import layer_products, nothing_stored, part_of, stored_weights
 from perfsim.workloads import Plan
 from perfsim.workloads.plan import Phase
 from perfsim.workloads.rounds import decode_rounds
@@ -27,7 +27,8 @@ class ContextualSparsity(PlanRewrite):
     1 − (1 − active)^batch, so the gain fades with the batch. All weights stay in memory, and prompts run densely.
 
     With ``period`` a correction pass of the whole model checks every ``period`` tokens at once, and ``advance`` of
-    them stay on average: per output token period/advance sparse steps and 1/advance passes over ``period`` tokens.
+    them stay on average: per output token period/advance sparse steps and 1/advance passes over ``period`` tokens. Apply
+    it before techniques that rewrite weights, so that they act on the correction, too.
 
     References
     ----------
@@ -51,15 +52,15 @@ class ContextualSparsity(PlanRewrite):
             return f"advance={self.advance} of period={self.period} tokens cannot stay; use at most {self.period}"
         if self.period and not isinstance(context.model, LanguageModel):
             return f"a correction needs a language model, {context.model.name} is a {context.model.family}"
-        return None
+        return nothing_stored(phase.graph for phase in plan.phases)
 
     def apply(self, plan: Plan, context: Context) -> Plan:
         phases: list[Phase] = []
         per_token = self.period / (self.advance or self.period) if self.period else 1
         for phase in plan.phases:
-            if phase.stage == "decode" and self.active < 1:
-                phase = replace(phase, graph=self._sparse(phase.graph), share=phase.share * per_token)
-            phases.append(phase)
+            sparse = phase.stage == "decode" and self.active < 1
+            graph = self._sparse(phase.graph) if sparse else phase.graph
+            phases.append(replace(phase, graph=graph, share=phase.share * per_token) if sparse else phase)
         if self.period:
             phases += self._correction(plan, context)
         return plan.replace(phases=tuple(phases))

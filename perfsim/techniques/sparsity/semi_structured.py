@@ -10,7 +10,7 @@ from perfsim.graph import Operator, OperatorGraph, Unit
 from perfsim.ops.sparse import SparseProduct
 from perfsim.quantities.dtypes import DType
 from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.products import layer_products, stored_weights
+from perfsim.techniques.products import layer_products, nothing_stored, stored_weights
 from perfsim.workloads import Plan
 
 __all__ = ["SemiStructuredSparsity", "hardware_speedup", "index_bits", "sparse_weights"]
@@ -66,7 +66,7 @@ class SemiStructuredSparsity(GraphRewrite):
     def requires(self, plan: Plan, context: Context) -> str | None:
         if self.kept > self.block:
             return f"kept={self.kept} of block={self.block} weights cannot stay; use kept of at most {self.block}"
-        return None
+        return nothing_stored(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         if self.kept == self.block:

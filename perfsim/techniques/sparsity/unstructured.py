@@ -9,8 +9,9 @@ from types import MappingProxyType
 from perfsim.graph import Operator, OperatorGraph
 from perfsim.ops.sparse import SparseProduct
 from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.products import layer_products
+from perfsim.techniques.products import layer_products, nothing_stored
 from perfsim.techniques.sparsity.semi_structured import sparse_weights
+from perfsim.workloads import Plan
 
 __all__ = ["INDEX_BITS", "UnstructuredSparsity"]
 
@@ -43,6 +44,9 @@ class UnstructuredSparsity(GraphRewrite):
     reference = "arXiv 2006.10901"
     idempotent = False
     neutral = {"density": 1.0, "index": "none"}
+
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        return nothing_stored(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         if self.density == 1 and self.index == "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from perfsim.architectures import Attention, DecoderModel, EncoderModel, Model
 from perfsim.architectures.mlp import MixtureOfExperts, Mlp
@@ -11,6 +12,8 @@ from perfsim.techniques.base import Context, ModelRewrite, parameter
 from perfsim.techniques.quantization.selection import leading_layers
 
 __all__ = ["StructuredPruning", "kept_units", "pruned_layers"]
+
+M = TypeVar("M", Mlp, MixtureOfExperts)
 
 
 def kept_units(total: int, share: float, multiple: int = 1) -> int:
@@ -45,7 +48,8 @@ class StructuredPruning(ModelRewrite):
 
     def refuses(self, model: Model, context: Context) -> str | None:
         if isinstance(model, VisionModel):
-            return "it has channels, not heads or ffn; use channels and layers" if min(self.heads, self.ffn) < 1 else None
+            inner = min(self.heads, self.ffn) < 1
+            return "it has channels, not heads or ffn; use channels and layers" if inner else None
         if not isinstance(model, DecoderModel | EncoderModel):
             return f"pruning knows decoders, encoders and vision networks, not a {model.family}"
         return "a language model has no channels; use layers, heads and ffn" if self.channels < 1 else None
@@ -72,13 +76,18 @@ class StructuredPruning(ModelRewrite):
         for group in model.groups:
             attention, mlp = group.attention, group.mlp
             if isinstance(attention, Attention):
-                shared = attention.heads // attention.kv_heads
-                kept = kept_units(attention.kv_heads, self.heads)
-                attention = replace(attention, heads=kept * shared, kv_heads=kept)
+                attention = self._fewer_heads(attention)
             groups.append(replace(group, attention=attention, mlp=None if mlp is None else self._fewer_neurons(mlp)))
         return replace(model, groups=tuple(groups))
 
-    def _fewer_neurons[M: (Mlp, MixtureOfExperts)](self, mlp: M) -> M:
+    def _fewer_heads(self, attention: Attention) -> Attention:
+        """Whole groups of heads; single heads where all of them share one key/value head."""
+        shared, kept = attention.heads // attention.kv_heads, kept_units(attention.kv_heads, self.heads)
+        if attention.kv_heads == 1:
+            shared = kept_units(shared, self.heads)
+        return replace(attention, heads=kept * shared, kv_heads=kept)
+
+    def _fewer_neurons(self, mlp: M) -> M:
         if self.ffn == 1:
             return mlp
         return replace(mlp, width=kept_units(mlp.width, self.ffn, self.multiple))

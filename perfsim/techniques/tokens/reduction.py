@@ -54,16 +54,20 @@ def token_problem(graph: OperatorGraph) -> str | None:
     """Why the layers of a graph cannot go on with fewer tokens, or None."""
     if not graph.regions:
         return "it has no repeated layers"
-    streams = set()
+    streams, lengths = set(), list[Number]()
     for region in graph.regions:
         sites = [op for op in _sites(graph) if op.region == region]
         if not sites:
             return f'the layers "{region}" have no attention among tokens'
         streams |= {len(graph.tensors[name].shape) for name in carried(graph, region)}
         entering = graph.tensors[carried(graph, region)[0]].shape
+        lengths.append(entering[1])
         if any(graph.tensors[op.inputs[0]].shape[0] is not entering[0] for op in sites):
             return "its tokens are cut into windows"
-    return None if streams == {3} else "its layers pass on maps, not tokens"
+    if streams != {3}:
+        return "its layers pass on maps, not tokens"
+    same = all(length is lengths[0] or str(length) == str(lengths[0]) for length in lengths)
+    return None if same else "some of its layers work on other tokens than the first ones"
 
 
 def _sites(graph: OperatorGraph) -> tuple[FusedAttention | Scores, ...]:

@@ -1,0 +1,64 @@
+"""A small dense factor times a sparse one in place of weight matrices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from perfsim.graph import Operator, OperatorGraph
+from perfsim.ops.sparse import SparseProduct
+from perfsim.techniques.base import Context, GraphRewrite, parameter
+from perfsim.techniques.factorization.chain import PARTS, Factor, factorize, refusal
+from perfsim.techniques.sparsity.semi_structured import sparse_weights
+from perfsim.workloads import Plan
+
+__all__ = ["DenseSparse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseSparse(GraphRewrite):
+    """Each matrix W (k × n) of the layers as D·S: a dense D (k × r) and an S (r × n) with few values per column.
+
+    r is ``inner`` times k; every column of S keeps ``kept`` values with indices of log2(r) bits. Both products are
+    counted; the sparse one runs at ``efficiency`` of the dense kernel's rate per kept value, or as a dense product if
+    that is faster. Matrices that would not shrink stay as they are.
+
+    References
+    ----------
+    .. [1] R. Chand et al., "DSFormer", arXiv 2312.13211.
+    """
+
+    inner: float = parameter(0.25, "inner width over the rows of the matrix", least=0.001, most=1.0)
+    kept: int = parameter(64, "values per column of the sparse factor", least=1, most=65536)
+    efficiency: float = parameter(
+        0.5, "rate of the sparse kernel per kept product over the dense kernel's", least=0.0001, most=1.0
+    )
+    part: str = parameter("all", "part of the network whose matrices are factored", choices=PARTS)
+
+    name = "dense-sparse"
+    reference = "arXiv 2312.13211"
+    idempotent = False
+
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        return refusal(plan, context)
+
+    def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
+        def factors(rows: int, columns: int) -> list[Factor]:
+            width = max(1, round(rows * self.inner))
+            smaller = rows * width + min(self.kept, width) * columns < rows * columns
+            both = [Factor(1, rows, width), Factor(1, width, columns)]
+            return both if smaller else [Factor(1, rows, columns)]
+
+        old = {op.name for op in graph.operators}
+        graph = factorize(graph, self.part, factors)
+        operators = list[Operator]()
+        for op in graph.operators:
+            sparse = op.name not in old and op.name.endswith(".product1")
+            density = min(1.0, self.kept / graph.tensors[op.inputs[1]].shape[1]) if sparse else 1.0
+            if density < 1:
+                index = density * math.ceil(math.log2(graph.tensors[op.inputs[1]].shape[1]))
+                graph = sparse_weights(graph, op, density=density, index=index)
+                slowdown = min(1 / self.efficiency, 1 / density)
+                op = SparseProduct(op.name, op.inputs, op.outputs, op.region, op, density, slowdown)
+            operators.append(op)
+        return replace(graph, operators=tuple(operators))

@@ -1,0 +1,58 @@
+"""Kronecker products in place of weight matrices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from perfsim.graph import OperatorGraph
+from perfsim.techniques.base import Context, GraphRewrite, parameter
+from perfsim.techniques.factorization.chain import PARTS, Factor, factorize, refusal
+from perfsim.workloads import Plan
+
+__all__ = ["KroneckerFactorization", "kronecker_factors"]
+
+
+def kronecker_factors(rows: int, columns: int, *, inner_rows: int, inner_columns: int) -> list[Factor]:
+    """Factors of W = A ⊗ B with B (inner_rows × inner_columns), applied as (A ⊗ B)x = A·X·B by two products [1].
+
+    Sizes that do not divide the matrix are replaced by the greatest common divisor.
+
+    References
+    ----------
+    .. [1] C. Van Loan, "The ubiquitous Kronecker product", J. Comput. Appl. Math. 123, 2000.
+    """
+    k, n = math.gcd(rows, inner_rows), math.gcd(columns, inner_columns)
+    return [Factor(1, k, n, rows // k), Factor(1, rows // k, columns // n, n)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KroneckerFactorization(GraphRewrite):
+    """Each matrix W (k × n) of the layers as A ⊗ B with B (``rows`` × ``columns``) and A (k/rows × n/columns).
+
+    Two products instead of one with far fewer weights, rows·columns + k·n/(rows·columns); operations fall less, since
+    each factor is applied many times: 2·(k·columns + k·n/rows) per row. The features between them are written and read
+    unless they stay on chip.
+
+    References
+    ----------
+    .. [1] A. Edalati et al., "Kronecker Decomposition for GPT Compression", arXiv 2110.08152.
+    """
+
+    rows: int = parameter(2, "rows of the inner factor", least=1, most=65536)
+    columns: int = parameter(2, "columns of the inner factor", least=1, most=65536)
+    part: str = parameter("all", "part of the network whose matrices are factored", choices=PARTS)
+
+    name = "kronecker"
+    reference = "arXiv 2110.08152"
+    idempotent = False
+    neutral = {"rows": 1, "columns": 1}
+
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        return refusal(plan, context)
+
+    def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
+        def factors(rows: int, columns: int) -> list[Factor]:
+            return kronecker_factors(rows, columns, inner_rows=self.rows, inner_columns=self.columns)
+
+        return factorize(graph, self.part, factors)
