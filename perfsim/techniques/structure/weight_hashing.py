@@ -1,0 +1,56 @@
+"""All weights as views into one short array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.ops.shared_array import SharedArray
+from perfsim.techniques.base import Context, GraphRewrite, parameter
+from perfsim.techniques.products import layer_products, nothing_stored, stored_weights
+from perfsim.workloads import Plan
+
+__all__ = ["WeightHashing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightHashing(GraphRewrite):
+    """The weights of the layers are chunks of one array, ``ratio`` times as long as all of them, found by a hash.
+
+    Stored bytes shrink, operations stay. A product reads its weights from all over the array, whole memory sectors per
+    ``chunk``, and the array once at most; only an array that stays in a cache saves time. The gather runs inside the
+    matrix kernel where the stack has one for ``dequantize+linear``, else through main memory.
+
+    References
+    ----------
+    .. [1] W. Chen et al., "HashedNets", arXiv 1504.04788. [2] A. Desai, A. Shrivastava, "In defense of parameter sharing
+       for model-compression", arXiv 2310.11611.
+    """
+
+    ratio: float = parameter(0.1, "length of the array over all weights of the layers", least=1e-6, most=1.0)
+    chunk: int = parameter(32, "consecutive weights that lie together", least=1, most=65536)
+
+    name = "weight-hashing"
+    reference = "arXiv 2310.11611"
+    idempotent = False
+
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        if context.system.count > 1:
+            return "the shared array is not spread over devices; use count=1"
+        return nothing_stored(phase.graph for phase in plan.phases)
+
+    def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
+        chosen = {op.name: stored_weights(op, graph) for op in layer_products(graph)}
+        hashed = [graph.tensors[name] for names in chosen.values() for name in names]
+        total = sum(t.elements * graph.count(t) for t in hashed)
+        array = Tensor("shared_array", (max(1, round(total * self.ratio)),), hashed[0].dtype, Role.WEIGHT)
+        tensors, operators = {**graph.tensors, array.name: array}, list[Operator]()
+        for op in graph.operators:
+            names = chosen.get(op.name, ())
+            if names:
+                shapes = tuple(tensors[name].shape for name in names)
+                gather = SharedArray(f"{op.name}.gather", (array.name,), names, op.region, shapes, self.chunk)
+                operators.append(gather)
+            operators.append(op)
+        tensors |= {t.name: t.replace(role=Role.ACTIVATION) for t in hashed}
+        return replace(graph, tensors=tensors, operators=tuple(operators))
