@@ -144,6 +144,18 @@ def generated_worst(name):
     return _table(("row", "model", "error"), rows)
 
 
+def generated_technique_overview():
+    from tests.technique_page import overview
+
+    return _table(*overview())
+
+
+def generated_technique_sections():
+    from tests.technique_page import sections
+
+    return sections()
+
+
 def generated(what):
     """Text of a generated part by the name in its marker."""
     name, _, argument = what.strip().partition(" ")

@@ -25,7 +25,7 @@ class CacheEviction(PlanRewrite):
     fused kernel leaves no scores (0: importance costs nothing, e.g. a window and sinks), and the kept entries are copied
     together. Decoding reads and holds fewer positions. Layers may keep different shares, from the first to the last,
     e.g. ``0.9+0.5+0.2`` for thirds of the network, as PrefixKV finds them under one global budget. A layer is cut
-    as soon as its prompt is read, so the peak is that of the shortened cache. Put token-pruning in front of it.
+    as soon as its prompt is read, so the peak is that of the shortened cache.
 
     Left out: the search of the shares, done once per model; what forgetting costs in quality.
 
@@ -43,6 +43,7 @@ class CacheEviction(PlanRewrite):
     reference = "arXiv 2412.03409"
     neutral = {"keep": "1", "observed": 0}
     idempotent = False
+    turn = 3
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         numbers_of(self.keep, f"{self.name}: keep", 0, 1)

@@ -32,6 +32,7 @@ class PredictedCache(PlanRewrite):
     reference = "arXiv 2410.08391"
     neutral = {"auxiliary": ""}
     idempotent = False
+    turn = 1
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         if not self.auxiliary:

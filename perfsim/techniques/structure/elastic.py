@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from perfsim.graph import OperatorGraph, Role, Tensor
 from perfsim.architectures import Model
+from perfsim.graph import OperatorGraph, Role, Tensor
+from perfsim.quantities.numbers import maximum
 from perfsim.techniques.base import Context, ModelRewrite, parameter
 from perfsim.techniques.structure.pruning import StructuredPruning
 from perfsim.workloads import Plan
@@ -17,9 +18,9 @@ __all__ = ["ElasticSubnet"]
 class ElasticSubnet(ModelRewrite):
     """A part of a supernet runs: a share of its ``layers``, of its heads, neurons or channels (``width``).
 
-    The subnet is dense and costs what a network of its shape costs. With ``resident`` 1 the supernet's weights stay in
-    memory, so that the next request may run another part; with 0 only the subnet is deployed. Of vision networks
-    ``resolution`` scales the image, too.
+    The subnet is dense and costs what a network of its shape costs. ``stored`` says how many parameters the supernet has
+    if all of them stay in memory, so that the next request may run another part; with 0 only the subnet is deployed.
+    Of vision networks ``resolution`` scales the image, too.
 
     References
     ----------
@@ -29,7 +30,7 @@ class ElasticSubnet(ModelRewrite):
     width: float = parameter(1.0, "heads and neurons, or channels, that run, over all", least=0.01, most=1.0)
     layers: float = parameter(1.0, "layers that run, over all", least=0.01, most=1.0)
     resolution: float = parameter(1.0, "pixels per side over those of the network", least=0.01, most=1.0)
-    resident: int = parameter(0, "1 if all weights of the supernet stay in memory, else 0", least=0, most=1)
+    stored: int = parameter(0, "parameters of the supernet that stay in memory; 0 for the subnet alone", least=0)
 
     name = "elastic-subnet"
     reference = "arXiv 1908.09791"
@@ -52,10 +53,11 @@ class ElasticSubnet(ModelRewrite):
         return scaled(resolution=self.resolution) if scaled is not None and self.resolution < 1 else smaller
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.resident:
-            return plan
-        return plan.map_graphs(lambda graph: self._with_rest(graph, context))
+        return plan.map_graphs(self._with_rest) if self.stored else plan
 
-    def _with_rest(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        """The graph with the supernet's other weights as a tensor that nothing reads."""
-        return graph
+    def _with_rest(self, graph: OperatorGraph) -> OperatorGraph:
+        """The graph with the other weights of the supernet as a tensor that nothing reads."""
+        dtype = next(graph.of_role(Role.WEIGHT)).dtype
+        rest = maximum(self.stored - graph.parameters, 0)
+        name = "supernet.rest"
+        return replace(graph, tensors={**graph.tensors, name: Tensor(name, (rest,), dtype, Role.WEIGHT)})

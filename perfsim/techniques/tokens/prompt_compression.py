@@ -33,6 +33,7 @@ class PromptCompression(PlanRewrite):
     reference = "arXiv 2310.05736"
     neutral = {"keep": 1.0}
     idempotent = False
+    turn = 1
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         return None if has_prompt(plan.job) else "the job has no prompt"

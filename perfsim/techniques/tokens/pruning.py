@@ -48,8 +48,6 @@ class TokenPruning(PlanRewrite):
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         numbers_of(self.at, f"{self.name}: at", 0, 1)
-        if any(op.kind == "compact-cache" for p in plan.phases for op in p.graph.operators):
-            return "its cache was shortened before; put token-pruning in front of kv-eviction"
         problems = [token_problem(p.graph) for p in plan.phases if _reads(p)]
         return problems[0] if problems else "the job reads nothing; use a task with a prompt or an image"
 

@@ -30,6 +30,7 @@ class SoftPrompt(PlanRewrite):
     reference = "arXiv 2305.11186"
     neutral = {"tokens": 0}
     idempotent = False
+    turn = 1
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         return None if has_prompt(plan.job) else "the job has no prompt"

@@ -44,6 +44,7 @@ class VisualTokens(PlanRewrite):
     reference = "arXiv 2304.08485"
     neutral = {"images": 0}
     idempotent = False
+    turn = 1
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         if not isinstance(context.model, DecoderModel) or not has_prompt(plan.job):

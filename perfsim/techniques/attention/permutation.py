@@ -1,0 +1,103 @@
+"""Sparse attention of diffusion transformers by clusters of similar tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.ops import FusedAttention
+from perfsim.ops.permutation import ClusterTokens, PermuteTokens
+from perfsim.ops.sparse_attention import SparseAttention
+from perfsim.quantities.dtypes import DTYPES
+from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.workloads import Diffusion, Phase, Plan
+
+__all__ = ["SemanticPermutation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticPermutation(PlanRewrite):
+    """Tokens of a denoiser are clustered and sorted, so that the pairs that matter form dense blocks.
+
+    Per attention and step: ``iterations`` passes of k-means over queries and over keys (few where centres of the last
+    step are taken over), copies of queries, keys, values and the result in the order of the clusters and back, scores
+    of the centres, and attention to ``share`` of the pairs at ``rate`` of the dense kernel. ``dense`` of the steps, the
+    first ones, run as before. Memory holds the sorted copies.
+
+    References
+    ----------
+    .. [1] S. Yang et al., "Sparse VideoGen2", arXiv 2505.18875.
+    """
+
+    share: float = parameter(0.3, "share of the (query, key) pairs that is computed", least=0.0001, most=1.0)
+    query_clusters: int = parameter(100, "clusters of queries per head", least=1, most=10**6)
+    key_clusters: int = parameter(500, "clusters of keys per head", least=1, most=10**6)
+    iterations: float = parameter(2.0, "passes of k-means per step", least=0.0, most=1000.0)
+    dense: float = parameter(0.0, "share of the steps that attend to everything", least=0.0, most=1.0)
+    rate: float = parameter(1.0, "rate of the kernel per pair over the dense kernel's", least=0.001, most=1.0)
+
+    name = "semantic-permutation"
+    reference = "arXiv 2505.18875"
+    neutral = {"dense": 1.0}
+    idempotent = False
+
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        if not isinstance(plan.job, Diffusion):
+            return "its tokens are not denoised; use a diffusion model, or sparse-attention"
+        found = any(_sites(p.graph) for p in plan.phases if p.stage == "denoise")
+        return None if found else "its attention runs in steps; put fused-attention in front"
+
+    def apply(self, plan: Plan, context: Context) -> Plan:
+        if self.dense >= 1:
+            return plan
+        return plan.replace(phases=tuple(part for phase in plan.phases for part in self._parts(phase)))
+
+    def _parts(self, phase: Phase) -> tuple[Phase, ...]:
+        if phase.stage != "denoise":
+            return (phase,)
+        sparse = replace(phase, graph=self._sparse(phase.graph), share=phase.share * (1 - self.dense))
+        if self.dense == 0:
+            return (sparse,)
+        return replace(phase, name="denoise/dense", share=phase.share * self.dense), sparse
+
+    def _sparse(self, graph: OperatorGraph) -> OperatorGraph:
+        tensors, operators = dict(graph.tensors), list[Operator]()
+        sites = set(_sites(graph))
+        for op in graph.operators:
+            if op not in sites:
+                operators.append(op)
+                continue
+            made, added = self._site(op, graph)
+            operators += made
+            tensors |= {tensor.name: tensor for tensor in added}
+        return replace(graph, operators=tuple(operators), tensors=tensors)
+
+    def _site(self, op: Operator, graph: OperatorGraph) -> tuple[list[Operator], list[Tensor]]:
+        assert isinstance(op, FusedAttention)
+        made, added, moved = list[Operator](), list[Tensor](), list[str]()
+        order = ""
+        for part, name, clusters in zip(
+            ("query", "key", "value"), op.inputs[:3], (self.query_clusters, self.key_clusters, 0), strict=True
+        ):
+            source, label = graph.tensors[name], f"{op.name}.{part}"
+            if clusters:
+                order = f"{label}.cluster"
+                added.append(source.replace(name=order, shape=source.shape[:3], dtype=DTYPES["int32"], region=op.region))
+                work = (clusters, self.iterations)
+                made.append(ClusterTokens(f"{label}.find_clusters", (name,), (order,), op.region, *work))
+            added.append(source.replace(name=f"{label}.sorted", region=op.region, role=Role.ACTIVATION))
+            made.append(PermuteTokens(f"{label}.sort", (name, order), (f"{label}.sorted",), op.region))
+            moved.append(f"{label}.sorted")
+        result = f"{op.name}.sorted"
+        added.append(graph.tensors[op.outputs[0]].replace(name=result))
+        attend = SparseAttention(
+            op.name, (*moved, *op.inputs[3:]), (result,), op.region, op.context, op.window, op.causal, op.value_dim, 0,
+            self.share, 1, self.rate,
+        )  # fmt: skip
+        back = PermuteTokens(f"{op.name}.sort_back", (result, f"{op.name}.query.cluster"), op.outputs, op.region)
+        return [*made, attend, back], added
+
+
+def _sites(graph: OperatorGraph) -> list[Operator]:
+    fused = (op for op in graph.operators if isinstance(op, FusedAttention) and not isinstance(op, SparseAttention))
+    return [op for op in fused if op.region and not op.causal]
