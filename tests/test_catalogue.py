@@ -25,8 +25,8 @@ mt-nlg-530b anthropic-52b llama-2-7b llama-2-13b llama-2-70b llama-3.1-8b llama-
 mixtral-8x7b deepseek-v3 qwen2.5-7b falcon-40b phi-3-mini megatron-openai-davinci megatron-gptj-6b
 """.split()  # noqa: SIM905
 
-UNPUBLISHED = {"convfirst"}
-"""Models that stand for a kind of block and for no published network: they claim no published size."""
+UNPUBLISHED = {"convfirst", "minicpm-1.2b", "minicpm-2.4b"}
+"""A model that stands for a kind of block, and models whose paper prints no total: they claim no published size."""
 
 
 def test_promised_devices_exist():
@@ -94,7 +94,7 @@ def test_model(name):
     if isinstance(entry.model, VisionModel):
         # or all digits that are printed: the table of timm prints hundredths of a million, others tenths or millions
         assert entry.model.parameters == pytest.approx(value, rel=0.005, abs=max(5_000, entry.steps[0] / 2))
-    elif value % 1_000_000:  # printed to the last digit
+    elif value % 1_000_000 and entry.steps[0] == 1:  # printed to the last digit
         # yalm-100b counts the released checkpoint, which holds tables that its description does not show
         assert entry.model.parameters == pytest.approx(value, rel=2e-4 if name == "yalm-100b" else 0)
     else:  # or all digits that are printed

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfsim.costs import collectives, energy, hierarchy, matrix, money, phase, roofline
+from perfsim.costs import collectives, energy, hierarchy, matrix, money, phase, roofline, throttle
 from perfsim.devices import Link
 from perfsim.errors import UnitError
 from perfsim.ops import AllGather, AllReduce
@@ -84,9 +84,18 @@ FORMULAS = {
     ),
     "depth": Formula(matrix.padded_depth, dict.fromkeys(("depth", "multiple"), ONE), ONE, "multiple"),
     "rows": Formula(roofline.row_runtime, {"rows": ONE, "row_time": S, "units": ONE}, S, ""),
+    "winograd": Formula(matrix.winograd_share, {"tile": ONE}, ONE, "tile"),
+    "cores": Formula(matrix.core_sharing, {"units": ONE, "contention": ONE}, ONE, "units"),
     "setup": Formula(matrix.setup_products, dict.fromkeys(("batch", "m", "tile_setup"), ONE), ONE, ""),
-    "energy of operations": Formula(energy.dynamic_energy, {"work": FLOP, "rate": PEAK, "power": WATT}, JOULE, ""),
-    "energy of bytes": Formula(energy.dynamic_energy, {"work": BYTE, "rate": BANDWIDTH, "power": WATT}, JOULE, ""),
+    "energy of operations": Formula(energy.dynamic_energy, {"work": FLOP, "energy": JOULE / FLOP}, JOULE, ""),
+    "energy of bytes": Formula(energy.dynamic_energy, {"work": BYTE, "energy": JOULE / BYTE}, JOULE, ""),
+    "slots": Formula(energy.issue_slots, {"busy": S, "peak": PEAK}, FLOP, ""),
+    "energy at the rated limit": Formula(
+        energy.rated_energy, {"dynamic": JOULE, "rated": JOULE, "budget": WATT, "runtime": S}, JOULE, "budget"
+    ),
+    "power limit": Formula(
+        throttle.power_stretch, {"dynamic": JOULE, "limit": WATT, "busy": WATT, "runtime": S}, ONE, "busy"
+    ),
     "money": Formula(money.cost_of, {"runtime": S, "devices": ONE, "price": PRICE}, USD, ""),
     "electricity": Formula(money.electricity_of, {"energy": JOULE, "pue": ONE, "price": USD / JOULE}, USD, ""),
     "carbon": Formula(

@@ -7,7 +7,7 @@ from perfsim.errors import InputError
 from tests.test_cli_commands import as_json
 
 JOB = ps.Decode(context_length=2048, batch=8, dtype="bf16")
-USING = ["weight-quantization:bits=4", "kv-cache-quantization", "semi-structured-sparsity"]
+USING = ["semi-structured-sparsity", "weight-quantization:bits=4", "kv-cache-quantization"]
 
 
 def book(using=USING, **more):
@@ -45,6 +45,13 @@ def test_one_technique_has_no_interaction_and_no_other_order():
 
 def test_three_techniques_have_five_other_orders():
     assert len(book().orders) == 5  # 3! - 1
+
+
+def test_an_order_that_is_refused_says_why():
+    refused = [order for order in book().orders if order.runtime is None]
+    assert refused
+    assert book().order_matters
+    assert "apply it before techniques that pack or replace the weights" in refused[0].refusal
 
 
 def test_the_bottleneck_names_kind_bound_and_share():

@@ -18,6 +18,8 @@ from perfsim.quantities.dtypes import DTYPES
 FP16 = DTYPES["fp16"]
 NAMES = [name for name in model_names() if isinstance(model_entry(name).model, VisionModel)]
 TIMM = {model_entry(name).timm: name for name in NAMES}
+WITHOUT_MACS = {"fastvithd", "simplenetv1-5m-m1", "simplenetv1-5m-m2"}
+"""Networks whose publications print no multiply-accumulates."""
 PROMISED = [f"efficientnet-b{n}" for n in range(8)] + [
     "resnet18", "resnet50", "mobilenetv1", "mobilenetv2", "mobilenetv3-large", "convnext-tiny", "convnext-small",
     "convnext-base", "convnext-large", "regnety-16gf", "vgg16", "alexnet", "vit-base-16", "deit-tiny", "deit-small",
@@ -50,7 +52,7 @@ def test_sizes_are_the_published_ones(name):
     counts = model.counts()
     assert close(model.parameters, entry.published[0], entry.steps[0])
     if entry.macs is None:  # text-to-image models are published without
-        assert isinstance(model, Denoiser)
+        assert isinstance(model, Denoiser) or name in WITHOUT_MACS
         return
     assert close(counts.products if entry.products_only else model.macs, entry.macs[0], entry.steps[1])
 

@@ -29,8 +29,8 @@ def naive(
     """
     queries, keys, values = qkv
     seen = step.context if context is None else context
-    masked_by = {"causal": context is None, "window": window}
-    scores = b.add(Scores, f"{name}.scores", (queries, keys), context=seen, **masked_by)
+    causal = context is None
+    scores = b.add(Scores, f"{name}.scores", (queries, keys), context=seen, causal=causal, window=window)
     wide = b.add(Elementwise, f"{name}.upcast", (scores,), dtype=DTYPES["fp32"], function="upcast")
     masked = b.add(Elementwise, f"{name}.mask", (wide,), function="mask")
     probabilities = b.add(Softmax, f"{name}.softmax", (masked, *extra))

@@ -13,6 +13,7 @@ from perfsim.catalog.files import find, looks_like_path, names, read_toml
 from perfsim.catalog.points import check_rates, covers, read_exceptions, read_points
 from perfsim.catalog.reader import Fields, read_data
 from perfsim.catalog.schema import device_dimensions, stack_dimensions
+from perfsim.costs.board import board_energies, point_energies, share_sources
 from perfsim.devices import Calibration, Datum, Device, Stack
 
 __all__ = ["CLASSES", "device", "device_names", "stack", "stack_names"]
@@ -99,11 +100,19 @@ def _read_device(path: Path, seen: tuple[Path, ...] = ()) -> Device:
     info["reading"] = fields.tables("reading")
     info["exception"] = read_exceptions(fields)
     points = read_points(fields, sources)
+    own = data
     if base is not None:
         info["exception"] += [old for old in base.info["exception"] if not covers(old, data)]
         data, info = {**base.data, **data}, {**base.info, **info, "base": base.base_key}
         points = {name: {**base.points.get(name, {}), **points.get(name, {})} for name in {**base.points, **points}}
     _check_device(fields, data, info)
+    if base is not None and "power.maximum" in own:
+        data = {path: datum for path, datum in data.items() if path in own or datum.source not in share_sources()}
+    energies = board_energies(data, info)
+    data = {**data, **energies}
+    points = {name: {**point, **point_energies(point, data, info)} for name, point in points.items()}
+    if energies:
+        sources = {**sources, **share_sources()}
     return Device(path.stem, fields.text("name", path.stem), data, info, sources, fields.texts("notes"), points)
 
 

@@ -63,7 +63,8 @@ class PhaseCost:
     kernels: (cost of one execution, executions per step); runtime [s]; overhead: part of it in which the
     device waits for the host [s]; step_runtimes: of each step, an array if they differ [s]; serving: host time per
     sequence between steps, part of the runtime [s]; phase: what was costed; misfits: what no level has room
-    for, None without a plan for scratchpads. A share of the phase below 1 scales the totals, not the step runtimes.
+    for, None without a plan for scratchpads; rated_runtime: on the device without what-ifs [s], None where that is the
+    runtime; throttling: part of the runtime that a power limit adds [s]. A share of the phase below 1 scales the totals, not the step runtimes.
     """
 
     phase: Phase
@@ -75,6 +76,8 @@ class PhaseCost:
     step_runtimes: Number
     serving: Number = 0.0
     misfits: tuple[Misfit, ...] | None = None
+    rated_runtime: Number | None = None
+    throttling: Number = 0.0
 
     @property
     def name(self) -> str:

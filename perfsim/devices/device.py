@@ -64,10 +64,12 @@ ones (A100 2.65, V100 2.7, H100 2.9, L40S 6)."""
 class Device(Profile):
     """A chip (or the engine of a chip) as a roofline profile.
 
-    points: operating point (``1.2V``, ``15W``) → the quantities that differ there, by path.
+    points: operating point (``1.2V``, ``15W``) → the quantities that differ there, by path; origin: the device that
+    this one is a what-if of.
     """
 
     points: Mapping[str, Mapping[str, Datum]] = field(default_factory=dict)
+    origin: Device | None = field(default=None, repr=False)
 
     kind = "device"
 
@@ -90,14 +92,19 @@ class Device(Profile):
                 f"start from the device of the catalogue"
             )
         info = {**self.info, "operating_point": point}
-        return replace(self, data={**self.data, **self.points[point]}, info=info)
+        return replace(self, data={**self.data, **self.points[point]}, info=info, origin=None)
 
     def replace(self, **changes: Any) -> Device:
         """As :meth:`Profile.replace`; ``operating_point="1.2V"`` among the changes goes first (:meth:`at`)."""
         if "operating_point" not in changes:
-            return super().replace(**changes)
+            return replace(super().replace(**changes), origin=self.rated)
         device = self.at(changes.pop("operating_point"))
         return device.replace(**changes) if changes else device
+
+    @property
+    def rated(self) -> Device:
+        """The device without what-ifs: what the rates of stacks were measured on."""
+        return self if self.origin is None else self.origin
 
     @property
     def main_memory(self) -> str:

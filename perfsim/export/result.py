@@ -54,6 +54,7 @@ def _metrics(p: Prediction) -> dict[str, Any]:
         "step_time": None,
         "energy": p.energy,
         "power": p.power,
+        "throttling": p.throttling,
         "cost": p.cost,
         "carbon": p.carbon,
         "flops": p.flops,

@@ -31,7 +31,7 @@ class ClusterTokens(Operator):
         return (tensors[self.inputs[0]].shape[:3],)
 
     def work(self, tensors: Tensors) -> Work:
-        """iterations · 2 · batch·tokens·heads·clusters·dim [FLOP]."""
+        """2 · iterations · batch·tokens·heads·clusters·dim [FLOP]."""
         elements = tensors[self.inputs[0]].elements
         return Work(self.iterations * 2 * elements * self.clusters, self.unit, self.compute_dtype(tensors))
 

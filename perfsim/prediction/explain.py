@@ -251,7 +251,8 @@ def _detail(p: Prediction, entry: _Entry) -> Iterator[str]:
         for op, name in edges:
             tensor = graph.tensors[name]
             shape = " × ".join(formula_text(sympy.sympify(of_step(n, entry.step))) for n in tensor.shape)
-            size = formula_text(sympy.sympify(of_step(entry.formula.kernel.accessed(op, name, graph.tensors), entry.step)))
+            accessed = of_step(entry.formula.kernel.accessed(op, name, graph.tensors), entry.step)
+            size = formula_text(sympy.sympify(accessed))
             where = f"{size} byte" if tensor.placement.name == "MAIN" else "on chip"
             yield f"  {name}: {tensor.role.value} {shape} {tensor.dtype}: {where}"
     yield from _formula_lines(p, entry)

@@ -15,6 +15,7 @@ from perfsim.catalog import stack as find_stack
 from perfsim.catalog.systems import expanded
 from perfsim.costs import PhaseCost, memory_of, phase_cost
 from perfsim.costs.money import Economics
+from perfsim.costs.throttle import capped
 from perfsim.devices import Device, Stack, System
 from perfsim.errors import InputError, UnknownNameError
 from perfsim.prediction.model_scaling import PREFIX, scaled_model
@@ -83,7 +84,8 @@ def predict(
     asked, network = network, remodelled(network, target, software, chain)
     settled = job.resolved(network, target.device)
     plan = planned(network, settled, target, software, chain)
-    costs = tuple(phase_cost(phase, target, software, plan.layout.pipeline) for phase in plan.phases)
+    stages = plan.layout.pipeline
+    costs = tuple(capped(phase_cost(p, target, software, stages), target, software, stages) for p in plan.phases)
     money = find_economics(target.device, region=region, pue=pue, offer=offer)
     rerun = partial(_again, model=asked, job=job, on=target, using=chain, economics=money)
     result = Prediction(network, settled, target, software, chain, costs, plan.layout, known, rerun, money)

@@ -11,11 +11,13 @@ from perfsim.architectures import Model
 from perfsim.costs import Memory, PhaseCost, memory_of, phase_cost, phase_energy, power_model
 from perfsim.costs.money import Economics, carbon_of, cost_of
 from perfsim.costs.scratchpad import LayerPlan
+from perfsim.costs.throttle import capped
 from perfsim.devices import Calibration, Stack, System
 from perfsim.errors import InputError
 from perfsim.graph import Unit
 from perfsim.prediction.coverage import Coverage, conventions_of, coverage_of
 from perfsim.prediction.interval import Interval, runtime_interval
+from perfsim.prediction.power import power_remarks
 from perfsim.prediction.rows import BOUNDS, OperatorRow, PhaseRow, job_bound, operator_rows, phase_row, whole
 from perfsim.quantities.dtypes import dtype
 from perfsim.quantities.numbers import Number
@@ -108,6 +110,11 @@ class Prediction:
     def power(self) -> Number | None:
         """Mean power of all devices [W]."""
         return None if self.energy is None else self.energy / self.runtime
+
+    @property
+    def throttling(self) -> Number:
+        """Part of the runtime that a power limit adds [s]; 0 on devices as rated."""
+        return sum(phase.throttling for phase in self.costs)
 
     @property
     def cost(self) -> Number | None:
@@ -241,6 +248,7 @@ class Prediction:
         elif memory.misfits is None and not memory.fits:
             needed_here, there = memory.total / 2**30, memory.capacity / 2**30
             remarks.append(f"does not fit: {needed_here:.1f} GiB needed per device, {there:.1f} GiB there")
+        remarks += power_remarks(self)
         remarks += [f"does not fit: {misfit}" for misfit in memory.misfits or ()]
         remarks += dict.fromkeys(remark for phase in self.costs for remark in phase.graph.remarks)
         return tuple(remarks)
@@ -293,7 +301,8 @@ class Prediction:
         stack: resolved for the device, with the structure (attention, fusion) of the present one.
         """
         stages = self.layout.pipeline
-        costs = tuple(phase_cost(cost.phase, self.system, stack, stages) for cost in self.costs)
+        system = self.system
+        costs = tuple(capped(phase_cost(c.phase, system, stack, stages), system, stack, stages) for c in self.costs)
         return replace(self, stack=stack, costs=costs)
 
     def phase(self, name: str) -> PhaseCost:

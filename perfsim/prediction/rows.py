@@ -8,7 +8,7 @@ from typing import Any
 
 from perfsim.costs import KernelCost, PhaseCost
 from perfsim.devices import Device
-from perfsim.quantities.numbers import Number, is_recorded, maximum, where
+from perfsim.quantities.numbers import Number, is_recorded, maximum, varies, where
 
 __all__ = [
     "BOUNDS", "OperatorRow", "PhaseRow", "bound_index", "bound_of", "job_bound", "operator_rows", "phase_row", "whole",
@@ -114,6 +114,9 @@ def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
         )  # fmt: skip
     if phase.overhead > 0:
         yield OperatorRow("host", "host", phase.name, phase.repeat, 0, 0, phase.overhead, "overhead", None, None, None)
+    if varies(phase.throttling) or phase.throttling > 0:
+        late = phase.throttling
+        yield OperatorRow("throttling", "power", phase.name, phase.repeat, 0, 0, late, "compute", None, None, None)
 
 
 def phase_row(phase: PhaseCost, energy: Number | None, devices: int, device: Device) -> PhaseRow:

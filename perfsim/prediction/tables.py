@@ -69,8 +69,7 @@ def _percent(value: Number) -> str:
 
 def _header(p: Prediction) -> str:
     """What was asked, on one line."""
-    job = ", ".join(f"{name}={value}" for name, value in p.job.describe().items())
-    text = f"{p.model.name} on {p.devices} × {p.system.device.key} under {p.stack.key}: {p.job.task} ({job})"
+    text = f"{p.model.name} on {p.devices} × {p.system.device.key} under {p.stack.key}: {p.job.task} ({p.job.text})"
     return text + "".join(f", {technique}" for technique in p.using)
 
 
@@ -100,6 +99,7 @@ def _metrics(p: Prediction) -> Table:
         ("throughput", throughput, ""),
         ("energy", _shown(p.energy, DIMENSIONS["energy"]), "all devices"),
         ("power", _shown(p.power, DIMENSIONS["power"]), "all devices, mean"),
+        ("throttling", _shown(p.throttling, TIME) if p.throttling > 0 else "-", "part of the runtime: lower clocks"),
         ("cost", _shown(p.cost, MONEY), f"all devices, {_offer(p)}"),
         ("carbon", _shown(p.carbon, MASS, " CO2e"), f"operational, {_grid(p)}"),
         ("work", _shown(p.flops, FLOP), f"MFU {_percent(p.mfu)}"),

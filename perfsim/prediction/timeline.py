@@ -142,6 +142,8 @@ def _kernels(cost: PhaseCost, alive: list[Number], cache: Number) -> Iterator[tu
             for (kernel, _), bytes_alive in zip(rows[index:end], alive[index:end], strict=True):
                 yield kernel.name, _at(kernel.runtime, 0) * cost.phase.share, _at(cache, 0), _at(bytes_alive, 0)
         index = end
+    if cost.throttling > 0:
+        yield "throttling", cost.throttling, _at(cache, 0), _at(alive[-1], 0)
 
 
 def _at(value: Number, step: int) -> Number:

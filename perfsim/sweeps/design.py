@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
 from perfsim.architectures import Model
 from perfsim.catalog import device as find_device
-from perfsim.catalog import stack as find_stack
 from perfsim.catalog.systems import expanded
-from perfsim.devices import Device, Stack, System
+from perfsim.devices import Device, Profile, Stack, System
 from perfsim.errors import InputError, UnknownNameError
 from perfsim.prediction.model_scaling import PREFIX
-from perfsim.prediction.predict import apply_what_ifs, predict
+from perfsim.prediction.predict import predict
 from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.units import parse
 from perfsim.sweeps.sweep import _parametrised as parametrised
-from perfsim.sweeps.sweep import quantity
 from perfsim.techniques.base import Technique
 from perfsim.techniques.registry import resolve_techniques
 from perfsim.workloads import Job
 
-__all__ = ["Design", "Domain"]
+__all__ = ["Design", "Domain", "tried_values"]
 
 PATHS = ("device.", "stack.", "link.")
 
@@ -32,6 +31,13 @@ REACH = 1e6
 
 MOST: Mapping[str, int] = {"count": 256, "batch": 1 << 20, "output_tokens": 1 << 14}
 """Largest value of a whole number that is looked for; 2^20 for the others."""
+
+
+EVERY = 256
+"""Up to so many whole numbers are all tried."""
+
+TRIED = 49
+"""Values of a longer range that are tried."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +121,8 @@ class Design:
         """
         found: Any
         if name.startswith(PATHS):
-            target, software = apply_what_ifs(self._target, find_stack(self.stack), _without_model(self.what_if))
-            return quantity(target, software, name, "x1")
+            profile, path = self._profile(name)
+            return float(profile.datum(path).value)
         if name.startswith(PREFIX):
             return 1.0
         if name.startswith("using."):
@@ -169,24 +175,42 @@ class Design:
             raise InputError(f"{name} is {value:g}: state between which values to look, between=(low, high)")
         return Domain(value / REACH, value * REACH, False, unit)
 
+    def _profile(self, name: str) -> tuple[Profile, str]:
+        """Device or stack as they are used here, and the path of a quantity in it."""
+        kind, _, rest = name.partition(".")
+        device, stack = self.profiles
+        return (stack, rest) if kind == "stack" else (device, name if kind == "link" else rest)
+
+    @cached_property
+    def profiles(self) -> tuple[Device, Stack]:
+        """The device, and the stack as calibrated for it, with the what-ifs."""
+        p = self.at({})
+        return p.system.device, p.stack
+
     def _unit(self, name: str) -> str:
         if not name.startswith(PATHS):
             return "1"
-        kind, _, rest = name.partition(".")
-        profile = find_stack(self.stack) if kind == "stack" else self._target.device
-        return str(profile.datum(name if kind == "link" else rest).dimension)[1:-1]
+        profile, path = self._profile(name)
+        return str(profile.datum(path).dimension)[1:-1]
 
     def _end(self, name: str, unit: str, end: Any) -> float:
         if not isinstance(end, str):
             return float(end)
         if name.startswith(PATHS):
-            target, software = apply_what_ifs(self._target, find_stack(self.stack), _without_model(self.what_if))
-            return quantity(target, software, name, end)
+            profile, path = self._profile(name)
+            return float(profile.replace(**{path: end}).datum(path).value)
         return parse(end).value
 
 
-def _without_model(what_if: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: value for path, value in what_if.items() if not path.startswith(PREFIX)}
-
-
 _HINT = "Quantities are fields of the job, count, what-if paths and using.TECHNIQUE.PARAMETER"
+
+
+def tried_values(domain: Domain) -> list[float]:
+    """Values from the low to the high end: all whole numbers, or equal ratios where the low end is above zero."""
+    low, high = domain.low, domain.high
+    if domain.whole and high - low < EVERY:
+        return list(range(int(low), int(high) + 1))
+    shares = [i / (TRIED - 1) for i in range(TRIED)]
+    values = [low * (high / low) ** s if low > 0 else low + (high - low) * s for s in shares]
+    values = [low, *values[1:-1], high]
+    return sorted({round(v) for v in values}) if domain.whole else values

@@ -12,19 +12,12 @@ from perfsim.errors import InputError, PerfsimError
 from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.units import format_quantity, parse
 from perfsim.sweeps.constraints import Constraint, metric_text, obstacle, read_constraints
-from perfsim.sweeps.design import Design, Domain
+from perfsim.sweeps.design import Design, Domain, tried_values
 
 if TYPE_CHECKING:
     import xarray
 
 __all__ = ["Answer", "iso", "solve"]
-
-EVERY = 256
-"""Up to so many whole numbers are all tried."""
-
-TRIED = 49
-"""Values of a longer range that are tried before the crossing is closed in on."""
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -78,7 +71,7 @@ class Answer:
         if self.value in self.searched and not self.obstacles:
             lines.append(f"that is the end of the range {low} to {high}; no limit was met inside")
         if not self.monotone:
-            lines.append("beyond it the constraints fail and hold again: this is the first end of several runs")
+            lines.append("the constraints hold on several runs of values, not on one; this is the end of the outermost")
         return "\n".join([*lines, *(f"beyond it: {text}" for text in self.obstacles)])
 
 
@@ -131,7 +124,7 @@ class _Search:
         return p is not None and all(c.holds(p) for c in self._constraints)
 
     def answer(self, want: str | None) -> Answer:
-        values = _tried(self._domain)
+        values = tried_values(self._domain)
         truths = [self.holds(v) for v in values]
         if not any(truths):
             return self._none(values, want or "smallest")
@@ -142,7 +135,8 @@ class _Search:
         value, beyond = values[inside], None
         if 0 <= outside < len(values):
             value, beyond = self._closed_in(values[inside], values[outside])
-        obstacles = () if beyond is None else self._obstacles(beyond)
+        outer = values[:inside][::-1] if want == "smallest" else values[inside + 1 :]
+        obstacles = () if beyond is None else self._obstacles(next(filter(self._is_short, (beyond, *outer)), beyond))
         ends = (self._domain.low, self._domain.high)
         return Answer(
             self._find, self._domain.unit, want, value, True, runs <= 2, self.at(value), None, obstacles,
@@ -156,6 +150,10 @@ class _Search:
             if middle in (inside, outside):
                 return inside, outside
             inside, outside = (middle, outside) if self.holds(middle) else (inside, middle)
+
+    def _is_short(self, value: float) -> bool:
+        """Whether there is a prediction, and a constraint fails."""
+        return self.at(value) is not None and not self.holds(value)
 
     def _obstacles(self, value: float) -> tuple[str, ...]:
         p = self.at(value)
@@ -176,17 +174,6 @@ class _Search:
             self._find, self._domain.unit, want, None, True, True, p, None if p is None else closest,
             self._obstacles(closest), self._constraints, ends,
         )  # fmt: skip
-
-
-def _tried(domain: Domain) -> list[float]:
-    """Values from the low to the high end: all whole numbers, or equal ratios where the low end is above zero."""
-    low, high = domain.low, domain.high
-    if domain.whole and high - low < EVERY:
-        return list(range(int(low), int(high) + 1))
-    shares = [i / (TRIED - 1) for i in range(TRIED)]
-    values = [low * (high / low) ** s if low > 0 else low + (high - low) * s for s in shares]
-    values = [low, *values[1:-1], high]
-    return sorted({round(v) for v in values}) if domain.whole else values
 
 
 def iso(

@@ -34,13 +34,20 @@ def nothing_stored(graphs: Iterable[OperatorGraph]) -> str | None:
     return "its layers multiply by no stored weights; apply it before techniques that pack or replace the weights"
 
 
-def part_of(op: Operator) -> str:
-    """Which part of a network an operator belongs to: ``attention``, ``experts``, ``ffn`` or ``other``.
+_PARTS = (
+    (("attention", "cross"), "attention"),
+    (("shared", "mlp"), "ffn"),
+    (("router", "shared_gate"), "other"),
+    (("moe",), "experts"),
+)
+"""Steps of a dotted name, and the part they stand for; the first that fits holds."""
 
-    Architectures name their operators by the part, e.g. ``layer.attention.qkv``, ``layer.mlp.down``, ``layer.moe.down``.
+
+def part_of(op: Operator) -> str:
+    """Which part of a network an operator belongs to: ``attention``, ``ffn``, ``experts`` or ``other``.
+
+    Architectures name operators by the part, e.g. ``layer.attention.qkv``, ``layer.mlp.down``, ``layer.moe.down``; an
+    expert that is always active counts as feed-forward block, the router as other.
     """
-    steps = op.name.split(".")
-    for part, names in (("attention", ("attention", "cross")), ("experts", ("moe",)), ("ffn", ("mlp",))):
-        if any(name in steps for name in names):
-            return part
-    return "other"
+    steps = set(op.name.split("."))
+    return next((part for names, part in _PARTS if steps & set(names)), "other")

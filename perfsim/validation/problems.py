@@ -11,6 +11,8 @@ from perfsim.catalog.hardware import device, stack
 from perfsim.devices import Stack
 from perfsim.errors import InputError
 from perfsim.prediction.prediction import Prediction
+from perfsim.validation.edge import EDGE_PARAMETERS, edge_problem
+from perfsim.validation.files import FITS, file_problem
 from perfsim.validation.gemm import STACK, gemm_pairs, read_gemm
 from perfsim.validation.helm import (
     DEVICES,
@@ -121,6 +123,8 @@ def _planned_row(row: Row) -> Prediction:
 REFITS: Mapping[str, Callable[[str, str], Problem]] = MappingProxyType(
     {
         "gemm": gemm_problem, "megatron": megatron_problem, "vllm": vllm_problem,
+        **{name: partial(edge_problem, name) for name in EDGE_PARAMETERS},
+        **{name: partial(file_problem, name) for name in FITS},
         **{f"vision-{name}": partial(vision_problem, name) for name in dict.fromkeys(name for name, _ in PARAMETERS)},
     }
 )

@@ -12,7 +12,7 @@ from perfsim.prediction.predict import predict
 from perfsim.prediction.prediction import Prediction
 from perfsim.techniques.base import Technique
 from perfsim.techniques.parallel import Parallel
-from perfsim.workloads import Decode, Inference, Job, Prefill, SinglePass
+from perfsim.workloads import Decode, Diffusion, Inference, Job, Prefill, SinglePass
 
 __all__ = ["COLUMNS", "METRICS", "Row", "predict_row", "predicted_value", "read_rows"]
 
@@ -29,6 +29,8 @@ COLUMNS = (
     "output_tokens",
     "context_length",
     "image_size",
+    "steps",
+    "sequence",
     "tensor_parallel",
     "pipeline_parallel",
     "data_parallel",
@@ -143,6 +145,7 @@ def _whole(cells: dict[str, str], name: str, where: str) -> int | None:
 def _job(cells: dict[str, str], where: str) -> Job:
     kinds: dict[str, type[Job]] = {
         "inference": Inference, "prefill": Prefill, "decode": Decode, "single-pass": SinglePass,
+        "diffusion": Diffusion,
     }  # fmt: skip
     task = cells["task"]
     if task not in kinds:
@@ -151,7 +154,8 @@ def _job(cells: dict[str, str], where: str) -> Job:
         "inference": ("batch", "prompt_tokens", "output_tokens"),
         "prefill": ("batch", "prompt_tokens"),
         "decode": ("batch", "context_length"),
-        "single-pass": ("batch", "image_size"),
+        "single-pass": ("batch", "image_size", "sequence"),
+        "diffusion": ("batch", "image_size", "steps"),
     }[task]
     values = {name: _whole(cells, name, where) for name in names}
     try:

@@ -70,13 +70,13 @@ RIDGE: Mapping[tuple[str, str], Band] = MappingProxyType(
         ("tpu", "tensor"): (100, 400), ("tpu", "vector"): (5, 50),
         ("accelerator", "tensor"): (100, 400), ("accelerator", "vector"): (5, 100),
         ("server-cpu", "tensor"): (150, 500), ("server-cpu", "vector"): (20, 90),
-        ("client-cpu", "tensor"): (20, 100), ("client-cpu", "vector"): (5, 50),
-        ("mobile", "tensor"): (100, 400), ("mobile", "vector"): (10, 80),
-        ("sbc", "vector"): (3, 40),
+        ("client-cpu", "tensor"): (20, 100), ("client-cpu", "vector"): (0.3, 50),
+        ("mobile", "tensor"): (100, 400), ("mobile", "vector"): (0.2, 80),
+        ("sbc", "vector"): (0.1, 40),
         ("edge-gpu", "tensor"): (80, 250), ("edge-gpu", "vector"): (10, 70),
         ("edge-accelerator", "tensor"): (30, 200),
         ("fpga", "tensor"): (20, 100),
-        ("microcontroller", "tensor"): (1, 2000), ("microcontroller", "vector"): (1, 100),
+        ("microcontroller", "tensor"): (1, 2000), ("microcontroller", "vector"): (0.2, 100),
     }
 )  # fmt: skip
 """Ridge point of the main memory [FLOP/byte], in 16-bit formats (8-bit rates count half, 32-bit rates twice)."""

@@ -11,7 +11,18 @@ from perfsim.errors import InputError, PerfsimError, UnknownNameError
 from perfsim.validation.report import Pair, Report
 from perfsim.validation.rows import Row, predict_row, predicted_value, read_rows
 
-__all__ = ["SUITES", "file_suite", "gap8_suite", "power_suite", "run_suite", "timm_suite", "vision_suite", "vllm_suite"]
+__all__ = [
+    "SUITES",
+    "file_suite",
+    "gap8_suite",
+    "mlperf_tiny_suite",
+    "ncnn_suite",
+    "power_suite",
+    "run_suite",
+    "timm_suite",
+    "vision_suite",
+    "vllm_suite",
+]
 
 
 def file_suite(path: Path, name: str | None = None) -> Report:
@@ -60,6 +71,16 @@ def vision_suite(path: Path | None = None) -> Report:
     return file_suite(path or data_root() / "measurements" / "vision.csv", "vision")
 
 
+def ncnn_suite(path: Path | None = None) -> Report:
+    """Vision networks in ncnn on the processors of phones, boards and small computers."""
+    return file_suite(path or data_root() / "measurements" / "ncnn.csv", "ncnn")
+
+
+def mlperf_tiny_suite(path: Path | None = None) -> Report:
+    """The four networks of MLPerf Tiny on microcontrollers: time and energy."""
+    return file_suite(path or data_root() / "measurements" / "mlperf-tiny.csv", "mlperf-tiny")
+
+
 def vllm_suite(path: Path | None = None) -> Report:
     """Inter-token latencies and whole requests of vLLM on A100 and H100."""
     return file_suite(path or data_root() / "measurements" / "vllm.csv", "vllm")
@@ -68,6 +89,16 @@ def vllm_suite(path: Path | None = None) -> Report:
 def power_suite(path: Path | None = None) -> Report:
     """Mean power of vLLM servers on H100."""
     return file_suite(path or data_root() / "measurements" / "vllm-power.csv", "vllm-power")
+
+
+def diffusion_suite(path: Path | None = None) -> Report:
+    """Time and energy of images from diffusion models on an H100."""
+    return file_suite(path or data_root() / "measurements" / "diffusion.csv", "diffusion")
+
+
+def fastertransformer_suite(path: Path | None = None) -> Report:
+    """BERT, ViT and GPT in FasterTransformer on T4 and A100."""
+    return file_suite(path or data_root() / "measurements" / "fastertransformer.csv", "fastertransformer")
 
 
 def _helm(path: Path | None = None) -> Report:
@@ -101,7 +132,11 @@ SUITES: Mapping[str, tuple[str, Callable[[Path | None], Report]]] = MappingProxy
         "helm-token": ("times per output token of the same profiles", _helm_token),
         "gemm": ("matrix multiplication kernels on A100, H100 and H200", _gemm),
         "vllm-power": ("mean power of vLLM servers on H100", power_suite),
+        "diffusion": ("time and energy of images from diffusion models on an H100", diffusion_suite),
+        "fastertransformer": ("BERT, ViT and GPT in FasterTransformer on T4 and A100", fastertransformer_suite),
         "gap8": ("layers, networks and power on GAP8 under DORY and the AutoTiler", gap8_suite),
+        "mlperf-tiny": ("the four networks of MLPerf Tiny on microcontrollers", mlperf_tiny_suite),
+        "ncnn": ("vision networks in ncnn on the processors of phones and boards", ncnn_suite),
         "timm": ("throughput of vision networks in PyTorch on an RTX 3090", timm_suite),
         "vision": ("vision networks in PyTorch and TensorRT on V100, A100 and H100", vision_suite),
         "vllm": ("inter-token latencies and requests of vLLM on A100 and H100", vllm_suite),

@@ -8,4 +8,17 @@ from perfsim.workloads.plan import Layout, Phase, Plan
 from perfsim.workloads.rounds import decode_rounds
 from perfsim.workloads.single_pass import SinglePass
 
-__all__ = ["JOBS", "Decode", "Diffusion", "Inference", "Job", "Layout", "Phase", "Plan", "Prefill", "SinglePass", "decode_rounds", "job_of"]
+__all__ = [
+    "JOBS",
+    "Decode",
+    "Diffusion",
+    "Inference",
+    "Job",
+    "Layout",
+    "Phase",
+    "Plan",
+    "Prefill",
+    "SinglePass",
+    "decode_rounds",
+    "job_of",
+]

@@ -112,6 +112,11 @@ class Job(ABC):
         """Parameters and multiply-accumulates per sample of ``model`` as this job uses it [1]."""
         return model.parameters, model.macs
 
+    @property
+    def text(self) -> str:
+        """Fields that are stated, on one line."""
+        return ", ".join(f"{name}={value}" for name, value in self.describe().items() if value is not None)
+
     def describe(self) -> dict[str, Any]:
         """Fields as plain data."""
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -19,7 +19,7 @@ def decode_rounds(
     job: Job, model: LanguageModel, stack: Stack, *, name: str, passes: Number, tokens: Number = 1, network: str = "",
     all_logits: bool = False,
 ) -> Phase | None:  # fmt: skip
-    """A decode phase of ``passes`` expected passes of ``model`` per output token of ``job``; None if it decodes nothing.
+    """A decode phase of ``passes`` expected passes of ``model`` per output token; None if ``job`` decodes nothing.
 
     name: of the phase, e.g. ``decode/verify``; tokens: new positions per pass; network: as in a phase; all_logits:
     whether logits of all new positions are needed, as verification does. The passes are spread evenly over the contexts

@@ -9,7 +9,14 @@ from perfsim.graph import Operator, OperatorGraph, Role
 from perfsim.ops.cache_edits import CompactCache, ObservedScores
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.quantities.numbers import Number, maximum, minimum
-from perfsim.techniques.attention.sites import caches_of, causal_sites, first_layers, held_by_layer, prompt_of, shortened
+from perfsim.techniques.attention.sites import (
+    caches_of,
+    causal_sites,
+    first_layers,
+    held_by_layer,
+    prompt_of,
+    shortened,
+)
 from perfsim.techniques.base import Context, PlanRewrite, parameter
 from perfsim.techniques.tokens.layers import layer_values, numbers_of, split_layers
 from perfsim.workloads import Phase, Plan
@@ -22,10 +29,10 @@ class CacheEviction(PlanRewrite):
     """After the prompt every layer keeps ``keep`` of its entries, at most ``budget``; what is written later stays.
 
     The prompt is read as before. Then the last ``observed`` queries are scored against all keys once more, because a
-    fused kernel leaves no scores (0: importance costs nothing, e.g. a window and sinks), and the kept entries are copied
-    together. Decoding reads and holds fewer positions. Layers may keep different shares, from the first to the last,
-    e.g. ``0.9+0.5+0.2`` for thirds of the network, as PrefixKV finds them under one global budget. A layer is cut
-    as soon as its prompt is read, so the peak is that of the shortened cache.
+    fused kernel leaves no scores (0: importance costs nothing, e.g. a window and sinks), and the kept entries are
+    copied together. Decoding reads and holds fewer positions. Layers may keep different shares, from the first to the
+    last, e.g. ``0.9+0.5+0.2`` for thirds of the network, as PrefixKV finds them under one global budget. A layer is
+    cut as soon as its prompt is read, so the peak is that of the shortened cache.
 
     Left out: the search of the shares, done once per model; what forgetting costs in quality.
 

@@ -21,7 +21,7 @@ class PagedCache(GraphRewrite):
 
     Memory grows to whole pages, half a page per sequence on average, instead of the longest sequence that may come;
     every attention reads one 32-bit number per page. What paging saves is what a contiguous cache reserves in advance
-    (``reserved-cache``).
+    (``reserved-cache``). A stack with pages gets pages of this size.
 
     References
     ----------
@@ -32,7 +32,6 @@ class PagedCache(GraphRewrite):
 
     name = "paged-cache"
     reference = "arXiv 2309.06180"
-    idempotent = False
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         if any(not isinstance(op, FusedAttention) for p in plan.phases for op in causal_sites(p.graph)):
@@ -44,12 +43,13 @@ class PagedCache(GraphRewrite):
         changed: dict[str, Operator] = {}
         for op in causal_sites(graph):
             batch = tensors[op.inputs[0]].shape[0]
-            table = tensors[op.inputs[1]].replace(
-                name=f"{op.name}.block_table", shape=(batch, ceil_div(op.context, self.block)), dtype=DTYPES["int32"],
-                role=Role.INDEX, region=op.region, shard=None, view_of="",
+            present = next((name for name in op.inputs[3:] if tensors[name].role is Role.INDEX), "")
+            name = present or f"{op.name}.block_table"
+            tensors[name] = tensors[op.inputs[1]].replace(
+                name=name, shape=(batch, ceil_div(op.context, self.block)), dtype=DTYPES["int32"], role=Role.INDEX,
+                region=op.region, shard=None, view_of="",
             )  # fmt: skip
-            tensors[table.name] = table
-            changed[op.name] = replace(op, inputs=(*op.inputs, table.name))
+            changed[op.name] = op if present else replace(op, inputs=(*op.inputs, name))
         for name, tensor in graph.tensors.items():
             if tensor.role is Role.KV_CACHE and len(tensor.shape) == 4:
                 batch, stored, *rest = tensor.shape

@@ -20,9 +20,9 @@ class SemanticPermutation(PlanRewrite):
     """Tokens of a denoiser are clustered and sorted, so that the pairs that matter form dense blocks.
 
     Per attention and step: ``iterations`` passes of k-means over queries and over keys (few where centres of the last
-    step are taken over), copies of queries, keys, values and the result in the order of the clusters and back, scores
-    of the centres, and attention to ``share`` of the pairs at ``rate`` of the dense kernel. ``dense`` of the steps, the
-    first ones, run as before. Memory holds the sorted copies.
+    step are taken over), copies of queries, keys, values and the result in the order of the clusters and back, and
+    attention to ``share`` of the pairs at ``rate`` of the dense kernel. ``dense`` of the steps, the first ones, run as
+    before. Scores of the centres against each other are left out: clusters are few. Memory holds the sorted copies.
 
     References
     ----------
@@ -82,7 +82,8 @@ class SemanticPermutation(PlanRewrite):
             source, label = graph.tensors[name], f"{op.name}.{part}"
             if clusters:
                 order = f"{label}.cluster"
-                added.append(source.replace(name=order, shape=source.shape[:3], dtype=DTYPES["int32"], region=op.region))
+                numbers = {"shape": source.shape[:3], "dtype": DTYPES["int32"], "region": op.region}
+                added.append(source.replace(name=order, **numbers))
                 work = (clusters, self.iterations)
                 made.append(ClusterTokens(f"{label}.find_clusters", (name,), (order,), op.region, *work))
             added.append(source.replace(name=f"{label}.sorted", region=op.region, role=Role.ACTIVATION))

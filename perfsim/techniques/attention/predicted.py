@@ -52,7 +52,8 @@ class PredictedCache(PlanRewrite):
         small = context.find_model(self.auxiliary)
         (read,) = reading.plan(small, context.stack).phases
         step = job.step(context.stack, tokens=1, context=job.prompt_tokens, decode=True)
-        assert isinstance(context.model, DecoderModel) and isinstance(small, DecoderModel)
+        assert isinstance(context.model, DecoderModel)
+        assert isinstance(small, DecoderModel)
         whole = job.step(context.stack, tokens=job.prompt_tokens, context=job.prompt_tokens)
         tokens = job.batch * job.prompt_tokens
         phases = (

@@ -99,13 +99,11 @@ class SparseAttentionPattern(PlanRewrite):
         if self.vectors:
             made, added = self._choice(op, graph, budget, share, decode)
             extra = made[-1].outputs
-        made.append(
-            SparseAttention(
-                op.name, (*op.inputs, *extra), op.outputs, op.region, op.context, op.window, op.causal, op.value_dim,
-                budget, share, self.block, self.rate,
-            )  # fmt: skip
-        )
-        return made, added
+        attend = SparseAttention(
+            op.name, (*op.inputs, *extra), op.outputs, op.region, op.context, op.window, op.causal, op.value_dim,
+            budget, share, self.block, self.rate,
+        )  # fmt: skip
+        return [*made, attend], added
 
     def _choice(
         self, op: FusedAttention, graph: OperatorGraph, budget: int, share: float, decode: bool

@@ -38,19 +38,22 @@ class EarlyExit(PlanRewrite):
     """Inputs (or tokens of a decode) leave behind the layers ``exits`` with the declared ``shares``; the rest runs on.
 
     Expected cost = Σ share × (layers so far + every head tried so far). A head is a copy of the network's own end: with
-    its weights (``heads=shared``, the usual case for language models) or with weights of its own. A batch moves together
-    and waits for its slowest input, so that its depth is the largest of ``batch`` independent draws and the gain fades as
-    the batch grows. Decoders: tokens that leave early still need keys and values in the layers they skip; with
-    ``cache=filled`` these are projected from the last features (the weights of these projections are read), with
-    ``cache=none`` nothing is done and later tokens are taken to attend to what there is. Prompts run through all layers.
+    its weights (``heads=shared``, the usual case for language models) or with weights of its own. A batch moves
+    together and waits for its slowest input, so that its depth is the largest of ``batch`` independent draws and the
+    gain fades as the batch grows. Decoders: tokens that leave early still need keys and values in the layers they
+    skip; with ``cache=filled`` these are projected from the last features (the weights of these projections are read),
+    with ``cache=none`` nothing is done and later tokens are taken to attend to what there is. Prompts run through all
+    layers.
 
     References
     ----------
-    .. [1] S. Teerapittayanon et al., "BranchyNet", arXiv 1709.01686. [2] T. Schuster et al., "Confident Adaptive Language
-       Modeling", arXiv 2207.07061: copying the state to the layers that are skipped.
+    .. [1] S. Teerapittayanon et al., "BranchyNet", arXiv 1709.01686. [2] T. Schuster et al., "Confident Adaptive
+       Language Modeling", arXiv 2207.07061: copying the state to the layers that are skipped.
     """
 
-    exits: str = parameter("", "layers behind which inputs may leave, in order, e.g. 8/16; empty for none", unit="layer")
+    exits: str = parameter(
+        "", "layers behind which inputs may leave, in order, e.g. 8/16; empty for none", unit="layer"
+    )
     shares: str = parameter("", "share of all inputs that leaves there, one per exit")
     heads: str = parameter("shared", "whose weights the heads of the exits use", choices=("shared", "own"))
     cache: str = parameter("filled", "what happens to the cache of skipped layers", choices=("filled", "none"))

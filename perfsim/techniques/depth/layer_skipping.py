@@ -28,9 +28,9 @@ def spread(*, counts: dict[str, int], keep: float) -> dict[str, int]:
 class LayerSkipping(GraphRewrite):
     """``keep`` of the layers run, evenly spaced and the same for every input, in prompts and in decoding alike.
 
-    Work, traffic, cache and weights of the other layers vanish; embedding, head and the host's work per step stay, which
-    is why the speed-up is less than 1 / keep. Batches stay aligned. Weights of skipped layers are taken not to be loaded:
-    if requests with other targets share the device, their memory comes on top.
+    Work, traffic, cache and weights of the other layers vanish; embedding, head and the host's work per step stay,
+    which is why the speed-up is less than 1 / keep. Batches stay aligned. Weights of skipped layers are taken not to
+    be loaded: if requests with other targets share the device, their memory comes on top.
 
     References
     ----------

@@ -17,7 +17,8 @@ def expected_cascade(*, small: float, big: float, share: float, auxiliary: float
     """Expected cost of one input, in the unit of ``small`` and ``big`` (time, energy, operations).
 
     share: inputs that the big network sees [1]; auxiliary: cost of the decision. Escalation runs the small network on
-    every input: small + auxiliary + share·big; selection runs one of the two: auxiliary + (1 − share)·small + share·big.
+    every input: small + auxiliary + share·big; selection runs one of the two: auxiliary + (1 − share)·small +
+    share·big.
     """
     return auxiliary + (small if escalate else (1 - share) * small) + share * big
 
@@ -44,20 +45,20 @@ def switch_rate(*, share: float, run: float) -> float:
 class ModelCascade(PlanRewrite):
     """The model asked for runs on ``share`` of the inputs only; the network ``small`` does the rest.
 
-    ``mode=escalate``: the small network sees every input and the big one those it is not sure about (cascades, windows of
-    uncertainty, ensembles whose further members run on demand). ``mode=select``: one of the two per input, by a rule that
-    looks at the last outputs or at an auxiliary head. The three policies for drones are: output-based partitioning,
-    ``select`` with ``auxiliary=0``; score margin and head localisation of an auxiliary task, ``select`` with the cost of
-    that head. Expected cost, see :func:`expected_cascade`; the decision costs ``auxiliary`` times a pass of the small
-    network, or ``decision`` seconds. Both networks lie in memory (``memory=both``), or one at a time: then each change
-    loads the other one at ``load`` byte per second, once per ``run`` inputs in a row. A batch is split perfectly: a big
-    pass holds only escalated inputs, and counts as many passes as its share.
+    ``mode=escalate``: the small network sees every input and the big one those it is not sure about (cascades, windows
+    of uncertainty, ensembles whose further members run on demand). ``mode=select``: one of the two per input, by a
+    rule that looks at the last outputs or at an auxiliary head. The three policies for drones are: output-based
+    partitioning, ``select`` with ``auxiliary=0``; score margin and head localisation of an auxiliary task, ``select``
+    with the cost of that head. Expected cost, see :func:`expected_cascade`; the decision costs ``auxiliary`` times a
+    pass of the small network, or ``decision`` seconds. Both networks lie in memory (``memory=both``), or one at a
+    time: then each change loads the other one at ``load`` byte per second, once per ``run`` inputs in a row. A batch
+    is split perfectly: a big pass holds only escalated inputs, and counts as many passes as its share.
 
     References
     ----------
     .. [1] B. A. Motetti et al., "Adaptive Deep Learning for Efficient Visual Pose Estimation aboard Ultra-low-power
-       Nano-drones", arXiv 2401.15236. [2] E. Park et al., "Big/little deep neural network for ultra low power inference",
-       CODES+ISSS 2015. [3] G. Xia and C.-S. Bouganis, "Window-Based Early-Exit Cascades", arXiv 2303.08010.
+       Nano-drones", arXiv 2401.15236. [2] E. Park et al., "Big/little deep neural network for ultra low power
+       inference", CODES+ISSS 2015. [3] G. Xia and C.-S. Bouganis, "Window-Based Early-Exit Cascades", arXiv 2303.08010.
     """
 
     small: str = parameter("", "catalogue name of the small network; empty for no cascade", unit="name")
@@ -112,13 +113,14 @@ class ModelCascade(PlanRewrite):
         return plan.replace(phases=(*small, *big))
 
     def _small_phases(self, plan: Plan, context: Context) -> list[Phase]:
-        job = plan.job
-        if getattr(job, "image_size", None) is not None:
-            job = job.replace(image_size=None)  # each network sees images of its own size
-        job = job.resolved(context.find_model(self.small), context.system.device)
+        small, job = context.find_model(self.small), plan.job
+        size = getattr(job, "image_size", None)
+        if size is not None and size == getattr(context.model, "image_size", None):
+            job = job.replace(image_size=None)  # not stated: each network sees images of its own size
+        job = job.resolved(small, context.system.device)
         network = "" if self.memory == "swapped" else "small"
         share = 1.0 if self.mode == "escalate" else 1 - self.escalated
-        own = job.plan(context.find_model(self.small), context.stack).phases
+        own = job.plan(small, context.stack).phases
         named = [replace(p, name=f"{p.stage}/small", network=network, share=p.share * share) for p in own]
         named[-1] = replace(named[-1], delay=named[-1].delay + self.decision)
         head = [replace(named[-1], name=f"{named[-1].stage}/auxiliary", share=self.auxiliary, delay=0.0)]

@@ -12,11 +12,13 @@ from perfsim.techniques.base import Context, PlanRewrite, parameter
 from perfsim.techniques.speculation.phases import own_model, prompt_pass, refusal, second_model, with_rounds
 from perfsim.workloads import Phase, Plan, decode_rounds
 
-__all__ = ["ModelSwitching", "TokenRouting", "called_share"]
+__all__ = ["ModelSwitching", "ModelRouting", "called_share"]
 
 
 def called_share(*, share: float, batch: Number) -> Number:
-    """Probability that at least one of ``batch`` sequences calls the large model for its next token [1]: 1 − (1 − s)^b."""
+    """Probability that at least one of ``batch`` sequences calls the large model for its next token [1]: 1 − (1 −
+    s)^b.
+    """
     return 1 - power(1.0 - share, batch)
 
 
@@ -24,10 +26,10 @@ def called_share(*, share: float, batch: Number) -> Number:
 class ModelSwitching(PlanRewrite):
     """The model decodes ``share`` of the tokens, in regions of ``region`` tokens; the network ``small`` the others.
 
-    After each change the model that takes over reads the tokens it missed in one pass (``catch_up=prefill``): the big one
-    region·(1 − s)/s tokens, the small one ``region``, both s/region times per token. With ``catch_up=none`` its cache is
-    taken to have been kept up for free. Both networks and both caches are in memory. The entropy that decides is a
-    reduction over logits that exist anyway and is left out.
+    After each change the model that takes over reads the tokens it missed in one pass (``catch_up=prefill``): the big
+    one region·(1 − s)/s tokens, the small one ``region``, both s/region times per token. With ``catch_up=none`` its
+    cache is taken to have been kept up for free. Both networks and both caches are in memory. The entropy that decides
+    is a reduction over logits that exist anyway and is left out.
 
     References
     ----------
@@ -69,13 +71,13 @@ class ModelSwitching(PlanRewrite):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenRouting(PlanRewrite):
+class ModelRouting(PlanRewrite):
     """A small network proposes every token, a router sends ``share`` of them to the model asked for.
 
-    The model reads the tokens since its last call together with the routed one, so a call is one short pass. With a batch
-    it is called if any sequence needs it, with probability 1 − (1 − s)^b, and then brings all caches up to date. The
-    router is a perceptron of ``router`` parameters on the small network's features. Both networks and both caches are in
-    memory.
+    The model reads the tokens since its last call together with the routed one, so a call is one short pass. With a
+    batch it is called if any sequence needs it, with probability 1 − (1 − s)^b, and then brings all caches up to
+    date. The router is a perceptron of ``router`` parameters on the small network's features. Both networks and both
+    caches are in memory.
 
     References
     ----------
@@ -87,7 +89,7 @@ class TokenRouting(PlanRewrite):
     share: float = parameter(0.15, "tokens that go to the model asked for, over all", least=0.0001, most=1.0)
     router: float = parameter(0.0, "parameters of the router", least=0.0, most=1e12)
 
-    name = "token-routing"
+    name = "model-routing"
     reference = "arXiv 2505.21600"
     idempotent = False
     neutral = {"small": ""}

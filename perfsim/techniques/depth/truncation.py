@@ -1,4 +1,6 @@
-"""Graphs that stop before their last layer, heads that were tried on the way, and caches that are filled without layers."""
+"""Graphs that stop before their last layer, heads that were tried on the way, and caches that are filled without
+layers.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,12 @@ def layer_count(graph: OperatorGraph) -> int:
     """
     if not graph.regions:
         raise GraphError("it has no repeated layers")
-    shapes = {tuple(graph.tensors[name].shape) for region in graph.regions for name in carried(graph, region)}
-    if len(shapes) > 1:
-        raise GraphError("its layers change the shape of the features, so that the end does not fit behind each of them")
+    try:
+        shapes = {tuple(graph.tensors[name].shape) for region in graph.regions for name in carried(graph, region)}
+    except GraphError:
+        shapes = set()
+    if len(shapes) != 1:
+        raise GraphError("its layers change the shape of the features; the end fits behind the last one only")
     return sum(int(count) for count in graph.regions.values())
 
 

@@ -47,7 +47,7 @@ class ExpertPaging(PlanRewrite):
 
     resident: float = parameter(0.25, "experts of a layer that lie in memory, over all", least=0.001, most=1.0)
     hit: float = parameter(0.0, "needed experts that are found in memory; 0 is `resident`", least=0.0, most=1.0)
-    prediction: float = parameter(0.0, "misses that are predicted early enough to load behind work", least=0.0, most=1.0)
+    prediction: float = parameter(0.0, "misses that are known early enough to load behind work", least=0.0, most=1.0)
     bandwidth: float = parameter(
         0.0, "rate of loading; 0 is the device's link to its host", unit="byte/s", least=0.0, most=1e15
     )
@@ -76,7 +76,8 @@ class ExpertPaging(PlanRewrite):
 
     def _paged(self, phase: Phase, context: Context) -> Phase:
         bandwidth = self.bandwidth or context.system.device.get("link.pcie.bandwidth")
-        touched = {op.region: op.touched(phase.graph.tensors) for op in phase.graph.operators if _routed(op)}
+        routed = (op for op in phase.graph.operators if isinstance(op, ExpertLinear))
+        touched = {op.region: op.touched(phase.graph.tensors) for op in routed}
         missing = 1 - (self.hit or self.resident)
         loading: Number = 0.0
         for region, experts in touched.items():
@@ -88,11 +89,8 @@ class ExpertPaging(PlanRewrite):
         return replace(phase, graph=self._with_slots(phase.graph), delay=phase.delay + delay)
 
     def _with_slots(self, graph: OperatorGraph) -> OperatorGraph:
-        paged = {op.name: _paged_product(op) for op in graph.operators if _routed(op)}
-        operators = list[Operator]()
-        for op in graph.operators:
-            named = op.experts.name if isinstance(op, Dequantize) and op.experts is not None else ""
-            operators.append(replace(op, experts=paged[named]) if named in paged else paged.get(op.name, op))
+        paged = {op.name: _paged_product(op) for op in graph.operators if isinstance(op, ExpertLinear)}
+        operators = [_with_paged(op, paged) for op in graph.operators]
         inputs = {name for op in paged.values() for name in op.inputs[1:]}
         tensors = {
             name: self._slots(tensor) if tensor.expert and (tensor.role is Role.WEIGHT or name in inputs) else tensor
@@ -106,8 +104,11 @@ class ExpertPaging(PlanRewrite):
         return tensor.replace(shape=(max(1, round(experts * self.resident)), *shape))
 
 
-def _routed(op: Operator) -> bool:
-    return isinstance(op, ExpertLinear)
+def _with_paged(op: Operator, paged: dict[str, PagedExpertLinear]) -> Operator:
+    """The paged form of a projection of experts, or a dequantisation that follows it; others stay."""
+    if isinstance(op, Dequantize) and op.experts is not None and op.experts.name in paged:
+        return replace(op, experts=paged[op.experts.name])
+    return paged.get(op.name, op)
 
 
 def _paged_product(op: Operator) -> PagedExpertLinear:

@@ -104,7 +104,7 @@ def _chain(op: Linear, tensors: dict[str, Tensor], name: str, output: str, chain
         tensors[f"{name}.factor{index}"] = weight.replace(name=f"{name}.factor{index}", shape=shape, shard=None)
         if not last:
             tensors[leaving] = result.replace(name=leaving, shape=())
-        inputs = (source, f"{name}.factor{index}")
-        made.append(BlockLinear(f"{name}.product{index}", inputs, (leaving,), op.region, contracted, factor.repeat, out))
+        named, inputs = f"{name}.product{index}", (source, f"{name}.factor{index}")
+        made.append(BlockLinear(named, inputs, (leaving,), op.region, contracted, factor.repeat, out))
         source, contracted = leaving, 1
     return made

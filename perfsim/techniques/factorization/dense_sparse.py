@@ -51,14 +51,25 @@ class DenseSparse(GraphRewrite):
 
         old = {op.name for op in graph.operators}
         graph = factorize(graph, self.part, factors)
-        operators = list[Operator]()
+        second = {op.name for op in graph.operators if op.name not in old and op.name.endswith(".product1")}
         for op in graph.operators:
-            sparse = op.name not in old and op.name.endswith(".product1")
-            density = min(1.0, self.kept / graph.tensors[op.inputs[1]].shape[1]) if sparse else 1.0
-            if density < 1:
-                index = density * math.ceil(math.log2(graph.tensors[op.inputs[1]].shape[1]))
-                graph = sparse_weights(graph, op, density=density, index=index)
-                slowdown = min(1 / self.efficiency, 1 / density)
-                op = SparseProduct(op.name, op.inputs, op.outputs, op.region, op, density, slowdown)
-            operators.append(op)
+            graph = self._stored(op, graph) if op.name in second else graph
+        operators = (self._sparse(op, graph) if op.name in second else op for op in graph.operators)
         return replace(graph, operators=tuple(operators))
+
+    def _density(self, op: Operator, graph: OperatorGraph) -> float:
+        return float(min(1.0, self.kept / graph.tensors[op.inputs[1]].shape[1]))
+
+    def _stored(self, op: Operator, graph: OperatorGraph) -> OperatorGraph:
+        density = self._density(op, graph)
+        if density == 1:
+            return graph
+        index = density * math.ceil(math.log2(graph.tensors[op.inputs[1]].shape[1]))
+        return sparse_weights(graph, op, density=density, index=index)
+
+    def _sparse(self, op: Operator, graph: OperatorGraph) -> Operator:
+        density = self._density(op, graph)
+        if density == 1:
+            return op
+        slowdown = min(1 / self.efficiency, 1 / density)
+        return SparseProduct(op.name, op.inputs, op.outputs, op.region, op, density, slowdown)

@@ -16,9 +16,9 @@ __all__ = ["FeatureReuse"]
 class FeatureReuse(PlanRewrite):
     """Every ``interval``-th frame runs the whole network; the frames between run ``fresh`` of its layers.
 
-    The others are replaced by features kept from the last key frame. Expected cost per frame is the mean of the two kinds;
-    a key frame is the worst case. The kept features are written anyway; holding them takes no memory here. Networks
-    without repeated layers cannot be cut this way.
+    The others are replaced by features kept from the last key frame. Expected cost per frame is the mean of the two
+    kinds; a key frame is the worst case. The kept features are written anyway; holding them takes no memory here.
+    Networks without repeated layers cannot be cut this way.
 
     References
     ----------
@@ -40,7 +40,7 @@ class FeatureReuse(PlanRewrite):
         if not passes:
             return "it needs frames; use SinglePass"
         repeated = all(any(count > 1 for count in p.graph.regions.values()) for p in passes)
-        return None if repeated else "it has no repeated layers"
+        return None if repeated else "its layers are not repeated"
 
     def apply(self, plan: Plan, context: Context) -> Plan:
         if self.interval == 1:

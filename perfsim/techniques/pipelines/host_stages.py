@@ -28,7 +28,9 @@ def stages_of(where: str, text: str) -> dict[str, float]:
         except ValueError:
             seconds = -1.0
         if not name or not seconds >= 0:
-            raise InputError(f'{where}="{text}": expected name=seconds with slashes between, e.g. jpeg=0.003/resize=0.001')
+            raise InputError(
+                f'{where}="{text}": expected name=seconds with slashes between, e.g. jpeg=0.003/resize=0.001'
+            )
         result[name] = seconds
     return result
 

@@ -19,11 +19,12 @@ __all__ = ["Retrieval"]
 class Retrieval(PlanRewrite):
     """``passages`` of ``tokens`` tokens come in front of the prompt, found by a search that is part of the wait.
 
-    Phases before the prompt pass, all counted to ttft: the query (the job's prompt) through the ``embedder``; the scan of
-    ``probe`` of an index of ``vectors`` × ``width`` numbers of ``bits`` bits (FLOP on the vector unit, bytes from the
-    device's memory, where the index lies); a pass of the ``reranker`` over query and passage for each of ``candidates``;
-    a declared ``delay`` for what runs elsewhere, e.g. a vector store behind a network. Then the longer prompt is read.
-    Graph indices, product quantisation and their recall are left out: declare the bytes per vector and the share looked at.
+    Phases before the prompt pass, all counted to ttft: the query (the job's prompt) through the ``embedder``; the scan
+    of ``probe`` of an index of ``vectors`` × ``width`` numbers of ``bits`` bits (FLOP on the vector unit, bytes from
+    the device's memory, where the index lies); a pass of the ``reranker`` over query and passage for each of
+    ``candidates``; a declared ``delay`` for what runs elsewhere, e.g. a vector store behind a network. Then the longer
+    prompt is read. Graph indices, product quantisation and their recall are left out: declare the bytes per vector and
+    the share looked at.
 
     References
     ----------
@@ -35,7 +36,7 @@ class Retrieval(PlanRewrite):
     tokens: int = parameter(100, "tokens of a passage", least=1, most=10**6)
     vectors: float = parameter(0.0, "vectors of the index; 0 if it is searched elsewhere", least=0.0, most=1e13)
     width: int = parameter(768, "numbers of a vector", least=1, most=65536)
-    bits: float = parameter(32.0, "bits of a stored number", unit="bit", least=0.01, most=64.0)
+    bits: int = parameter(32, "bits of a stored number", unit="bit", least=1, most=64)
     probe: float = parameter(1.0, "vectors that a query is compared with, over all", least=0.0, most=1.0)
     embedder: str = parameter("", "catalogue name of the network that embeds the query; empty for none", unit="name")
     reranker: str = parameter("", "catalogue name of the network that re-ranks; empty for none", unit="name")

@@ -39,7 +39,8 @@ def dequantize(
     op: Operator, weights: tuple[Tensor, ...], unpacked: tuple[str, ...]
 ) -> tuple[Operator, tuple[Tensor, ...]]:
     """A dequantisation of all weights of a product, or of those that it touches."""
-    return Dequantize(f"{op.name}.dequantize", tuple(w.name for w in weights), unpacked, op.region, partial_reader(op)), ()
+    names = tuple(weight.name for weight in weights)
+    return Dequantize(f"{op.name}.dequantize", names, unpacked, op.region, partial_reader(op)), ()
 
 
 @dataclass(frozen=True)
@@ -63,26 +64,30 @@ def pack_weights(graph: OperatorGraph, packings: Mapping[str, Packing]) -> Opera
     tensors, operators = dict(graph.tensors), list[Operator]()
     for op in graph.operators:
         packing = packings.get(op.name)
-        packed: dict[str, str] = {}
-        if packing is not None:
-            formats = {name: _format(packing.stored, op, tensors[name]) for name in stored_weights(op, graph)}
-            packed = {n: f"{n}.dequantized" for n, f in formats.items() if tensors[n].dtype.bits > f.bits}
-            for name, unpacked in packed.items():
-                old = tensors[name]
-                tensors[unpacked] = old.replace(name=unpacked, role=Role.ACTIVATION, dtype=_plain(old.dtype), view_of="")
-                _store(tensors, name, formats[name])
-        if packing is not None and packed:
-            product = _dense(op)
-            made, tables = packing.unpack(product, tuple(tensors[n] for n in packed), tuple(packed.values()))
-            tensors |= {table.name: table for table in tables}
-            operators.append(made)
-        operators.append(replace(op, inputs=tuple(packed.get(name, name) for name in op.inputs)) if packed else op)
+        operators += [op] if packing is None else _packed(op, graph, tensors, packing)
     return replace(graph, tensors=tensors, operators=tuple(operators))
 
 
+def _packed(op: Operator, graph: OperatorGraph, tensors: dict[str, Tensor], packing: Packing) -> list[Operator]:
+    """The unpacking and the product behind it, or the product alone if its weights are as narrow already."""
+    formats = {name: _format(packing.stored, op, tensors[name]) for name in stored_weights(op, graph)}
+    packed = {name: f"{name}.dequantized" for name, f in formats.items() if tensors[name].dtype.bits > f.bits}
+    for name, unpacked in packed.items():
+        fields = {"role": Role.ACTIVATION, "dtype": _plain(tensors[name].dtype), "view_of": ""}
+        tensors[unpacked] = tensors[name].replace(name=unpacked, **fields)
+        _store(tensors, name, formats[name])
+    if not packed:
+        return [op]
+    made, tables = packing.unpack(_dense(op), tuple(tensors[n] for n in packed), tuple(packed.values()))
+    tensors.update({table.name: table for table in tables})
+    return [made, replace(op, inputs=tuple(packed.get(name, name) for name in op.inputs))]
+
+
 def _dense(op: Operator) -> Operator:
-    plain = isinstance(op, SparseProduct) and not isinstance(op, ContextualProduct)
-    return op.dense if plain and op.dense is not None else op  # type: ignore[attr-defined]
+    """The product that a sparse one stands for, under its name and in its place."""
+    if not isinstance(op, SparseProduct) or isinstance(op, ContextualProduct) or op.dense is None:
+        return op
+    return replace(op.dense, name=op.name, inputs=op.inputs, outputs=op.outputs, region=op.region)
 
 
 def _plain(stored: DType) -> DType:

@@ -16,12 +16,13 @@ __all__ = ["ParallelSamples"]
 class ParallelSamples(PlanRewrite):
     """``samples`` answers per question: the prompt is read once, all answers are decoded as one larger batch.
 
-    A vote among them costs nothing here. A ``verifier`` (a reward model: any language model of the catalogue) reads every
-    answer: at the end (``every=0``), or step by step after every so many tokens, as search with a process verifier does
-    (then ``samples`` is beams × branches and refused branches are decoded like the others). Its prompt pass, its weights
-    and its cache count; both stages of it count to the runtime and neither to ttft nor tpot. Throughput counts answers
-    that are delivered: one per question. Memory holds the prompt's keys and values once per answer, an upper bound for
-    stacks that share pages; each answer reads them on its own, as kernels without a shared prefix do.
+    A vote among them costs nothing here. A ``verifier`` (a reward model: any language model of the catalogue) reads
+    every answer: at the end (``every=0``), or step by step after every so many tokens, as search with a process
+    verifier does (then ``samples`` is beams × branches and refused branches are decoded like the others). Its prompt
+    pass, its weights and its cache count; both stages of it count to the runtime and neither to ttft nor tpot.
+    Throughput counts answers that are delivered: one per question. Memory holds the prompt's keys and values once per
+    answer, an upper bound for stacks that share pages; each answer reads them on its own, as kernels without a shared
+    prefix do.
 
     References
     ----------

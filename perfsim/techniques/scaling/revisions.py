@@ -15,15 +15,15 @@ __all__ = ["SequentialRevisions"]
 class SequentialRevisions(PlanRewrite):
     """``rounds`` answers in a chain; ``feedback`` new tokens stand between two of them.
 
-    The context holds all that came before, so attention and cache grow with the rounds. ``reuse=prefix`` keeps the cache
-    between the calls and reads only the feedback; ``reuse=none`` reads prompt, answers and feedback anew at every call. The
-    first answer is that of the job; tpot and throughput are per token of the last one. The feedback's own positions are
-    left out of the contexts of later decode steps.
+    The context holds all that came before, so attention and cache grow with the rounds. ``reuse=prefix`` keeps the
+    cache between the calls and reads only the feedback; ``reuse=none`` reads prompt, answers and feedback anew at
+    every call. The first answer is that of the job; tpot and throughput are per token of the last one. The feedback's
+    own positions are left out of the contexts of later decode steps.
 
     References
     ----------
-    .. [1] C. Snell et al., arXiv 2408.03314: sequential revisions. [2] V. Balachandran et al., "Inference-Time Scaling for
-       Complex Tasks", arXiv 2504.00294: sequential calls with feedback.
+    .. [1] C. Snell et al., arXiv 2408.03314: sequential revisions. [2] V. Balachandran et al., "Inference-Time Scaling
+       for Complex Tasks", arXiv 2504.00294: sequential calls with feedback.
     """
 
     rounds: int = parameter(1, "answers in the chain", least=1, most=10**4)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.scaling.reasoning_length import answered, weighted
 from perfsim.workloads import Inference, Job, Plan
 
 __all__ = ["Thinking", "expected_length"]
@@ -26,7 +27,8 @@ class Thinking(PlanRewrite):
 
     References
     ----------
-    .. [1] J. Zhang et al., "AdaptThink", arXiv 2505.13417. [2] S. Tu et al., "Learning When to Think", arXiv 2505.10832.
+    .. [1] J. Zhang et al., "AdaptThink", arXiv 2505.13417. [2] S. Tu et al., "Learning When to Think", arXiv
+       2505.10832.
     """
 
     tokens: int = parameter(0, "tokens of a trace", least=0, most=10**6)
@@ -55,9 +57,5 @@ class Thinking(PlanRewrite):
         job = plan.job
         if not isinstance(job, Inference) or not self._thinks() or self.share == 1:
             return plan
-        direct = job.replace(output_tokens=job.output_tokens - self.tokens).plan(context.model, context.stack)
-        added = (
-            replace(p, name="decode/direct", share=p.share * (1 - self.share)) for p in direct.phases if p.name == "decode"
-        )
-        phases = (replace(p, share=p.share * self.share) if p.name == "decode" else p for p in plan.phases)
-        return plan.replace(phases=(*phases, *added))
+        direct = job.replace(output_tokens=job.output_tokens - self.tokens).plan(context.model, context.stack).phases
+        return plan.replace(phases=(*weighted(plan, self.share), *answered(direct, 1 - self.share)))

@@ -27,8 +27,8 @@ class ContextualSparsity(PlanRewrite):
     1 − (1 − active)^batch, so the gain fades with the batch. All weights stay in memory, and prompts run densely.
 
     With ``period`` a correction pass of the whole model checks every ``period`` tokens at once, and ``advance`` of
-    them stay on average: per output token period/advance sparse steps and 1/advance passes over ``period`` tokens. Apply
-    it before techniques that rewrite weights, so that they act on the correction, too.
+    them stay on average: per output token period/advance sparse steps and 1/advance passes over ``period`` tokens.
+    Apply it before techniques that rewrite weights, so that they act on the correction, too.
 
     References
     ----------

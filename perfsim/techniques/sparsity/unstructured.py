@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from perfsim.graph import Operator, OperatorGraph
+from perfsim.ops import Conv
 from perfsim.ops.sparse import SparseProduct
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products, nothing_stored
@@ -27,7 +28,8 @@ class UnstructuredSparsity(GraphRewrite):
 
     The kernel executes the kept multiply-accumulates at ``efficiency`` of the rate of the dense kernel; where that
     makes it slower than the dense kernel, the stack unpacks and multiplies densely, so the arithmetic never takes
-    longer than dense. The bytes of weights and index are read in any case.
+    longer than dense. The bytes of weights and index are read in any case. ``products`` pointwise leaves convolutions
+    over several pixels, depthwise ones among them, dense.
 
     References
     ----------
@@ -40,6 +42,8 @@ class UnstructuredSparsity(GraphRewrite):
         1.0, "rate of the sparse kernel per kept product over the dense kernel's; 1 is a bound", least=0.0001, most=1.0
     )
 
+    products: str = parameter("all", "which products of the layers are sparse", choices=("all", "pointwise"))
+
     name = "unstructured-sparsity"
     reference = "arXiv 2006.10901"
     idempotent = False
@@ -51,7 +55,7 @@ class UnstructuredSparsity(GraphRewrite):
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         if self.density == 1 and self.index == "none":
             return graph
-        chosen = {op.name: op for op in layer_products(graph)}
+        chosen = {op.name: op for op in layer_products(graph) if self.products == "all" or _pointwise(op, graph)}
         per_weight, per_kept = INDEX_BITS[self.index]
         for op in chosen.values():
             graph = sparse_weights(graph, op, density=self.density, index=per_weight + per_kept * self.density)
@@ -61,3 +65,8 @@ class UnstructuredSparsity(GraphRewrite):
     def _sparse(self, op: Operator) -> Operator:
         slowdown = min(1 / self.efficiency, 1 / self.density)
         return SparseProduct(op.name, op.inputs, op.outputs, op.region, op, self.density, slowdown)
+
+
+def _pointwise(op: Operator, graph: OperatorGraph) -> bool:
+    """Whether every weight is used at one position only: projections, and convolutions of one pixel."""
+    return not isinstance(op, Conv) or set(graph.tensors[op.inputs[1]].shape[3:]) == {1}

@@ -29,7 +29,8 @@ class Round:
 
 
 def expected_round(*, acceptance: Sequence[float], detection: float = 0.0, false_stop: float = 0.0) -> Round:
-    """Expectations of a round whose i-th drafted token is accepted with probability ``acceptance[i]`` if all before are.
+    """Expectations of a round whose i-th drafted token is accepted with probability ``acceptance[i]`` if all before
+    are.
 
     After each drafted token a stopping rule looks at it: behind a token that will be rejected it stops with probability
     ``detection``, behind a good one with ``false_stop``. Without a rule (both 0) the draft always has full length.
@@ -47,10 +48,11 @@ def expected_round(*, acceptance: Sequence[float], detection: float = 0.0, false
     return Round(tokens, drafted)
 
 
-def token_distribution(
-    *, acceptance: Sequence[float], detection: float = 0.0, false_stop: float = 0.0
-) -> tuple[float, ...]:
-    """Probability of gaining 1, 2 … ``len(acceptance) + 1`` tokens in a round [1]; arguments as before."""
+def token_distribution(*, acceptance: Sequence[float], false_stop: float = 0.0) -> tuple[float, ...]:
+    """Probability of gaining 1, 2 … ``len(acceptance) + 1`` tokens in a round [1].
+
+    Arguments as before; when drafting behind a bad token stops does not change what is gained.
+    """
     good, result = 1.0, []
     ended = 0.0  # rounds that stopped behind a good token
     for probability in acceptance:

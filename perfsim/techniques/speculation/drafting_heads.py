@@ -19,12 +19,12 @@ __all__ = ["DraftingHeads"]
 class DraftingHeads(PlanRewrite):
     """Cheap drafts for ``tokens`` positions (of a chain or a tree), which the network checks in one pass.
 
-    ``accepted`` tokens are gained per pass on average, the network's own included; it is declared, since it follows from
-    the text and the training of the drafter. Drafts come from ``heads`` parallel heads on the last features (each a
-    residual layer hidden × hidden and a projection to the vocabulary), or from ``layers`` decoder layers shaped like the
-    network's own that run ``depth`` times in a row and share its tables, or, with neither, from the text itself (look-up),
-    which costs nothing here. Checking computes logits of all positions; keys and values of refused ones are written and
-    dropped. Moving the accepted branch of a tree together in the cache is left out.
+    ``accepted`` tokens are gained per pass on average, the network's own included; it is declared, since it follows
+    from the text and the training of the drafter. Drafts come from ``heads`` parallel heads on the last features (each
+    a residual layer hidden × hidden and a projection to the vocabulary), or from ``layers`` decoder layers shaped like
+    the network's own that run ``depth`` times in a row and share its tables, or, with neither, from the text itself
+    (look-up), which costs nothing here. Checking computes logits of all positions; keys and values of refused ones are
+    written and dropped. Moving the accepted branch of a tree together in the cache is left out.
 
     References
     ----------
@@ -74,9 +74,7 @@ class DraftingHeads(PlanRewrite):
             result.append(None if phase is None else replace(phase, graph=_borrowed_tables(phase.graph)))
         if self.heads:
             graph = _head_graph(model, plan.job.batch, self.heads, plan.job.dtype or "fp16")
-            result.append(
-                replace(verify, name="decode/heads", graph=graph, tokens=verify.sequences, network="heads")
-            )
+            result.append(replace(verify, name="decode/heads", graph=graph, tokens=verify.sequences, network="heads"))
         return result
 
 

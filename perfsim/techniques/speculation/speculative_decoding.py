@@ -32,12 +32,12 @@ def drafted_acceptance(where: str, text: str, length: int) -> tuple[float, ...]:
 class SpeculativeDecoding(PlanRewrite):
     """A draft network proposes ``length`` tokens one by one, the network checks them in one pass and adds one.
 
-    A round gains 1 + Σₖ a₁·…·aₖ tokens on average, (1 − a^(g+1)) / (1 − a) for a constant acceptance a. Per output token
-    there are 1/E checks of drafted + 1 positions, with logits of all of them, and drafted/E passes of the draft. The draft
-    reads the prompt too; its weights and cache lie beside those of the network. With a stopping rule (``detection``,
-    ``false_stop``) drafts end early; then a check is priced at its mean length. All sequences of a batch move together, each
-    by what it gains; the wait for the unluckiest one at the end is left out, and so is the arithmetic of the acceptance
-    test itself.
+    A round gains 1 + Σₖ a₁·…·aₖ tokens on average, (1 − a^(g+1)) / (1 − a) for a constant acceptance a. Per output
+    token there are 1/E checks of drafted + 1 positions, with logits of all of them, and drafted/E passes of the draft.
+    The draft reads the prompt too; its weights and cache lie beside those of the network. With a stopping rule
+    (``detection``, ``false_stop``) drafts end early; then a check is priced at its mean length. All sequences of a
+    batch move together, each by what it gains; the wait for the unluckiest one at the end is left out, and so is the
+    arithmetic of the acceptance test itself.
 
     References
     ----------

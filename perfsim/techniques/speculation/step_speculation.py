@@ -16,17 +16,17 @@ __all__ = ["StepSpeculation"]
 class StepSpeculation(PlanRewrite):
     """A draft writes each step of ``step`` tokens, the model grades it in one short pass and rewrites refused ones.
 
-    Per step: ``step`` passes of the draft; one pass of the model over the step and the ``scoring`` tokens of the question
-    that grades it; with probability 1 − ``acceptance`` the model decodes the step anew and the draft reads the new one in
-    one pass. Per output token: draft 1 + (1 − a)/step passes, model 1/step grading passes and (1 − a) decode passes. The
-    last may be speculative themselves: ``length`` drafted tokens accepted with ``token_acceptance``, 0 for plain decoding.
-    Parallel paths are ``parallel-samples``, which combine with this. A batch moves together. Steps are taken to be equally
-    long whoever writes them.
+    Per step: ``step`` passes of the draft; one pass of the model over the step and the ``scoring`` tokens of the
+    question that grades it; with probability 1 − ``acceptance`` the model decodes the step anew and the draft reads
+    the new one in one pass. Per output token: draft 1 + (1 − a)/step passes, model 1/step grading passes and (1 − a)
+    decode passes. The last may be speculative themselves: ``length`` drafted tokens accepted with
+    ``token_acceptance``, 0 for plain decoding. Parallel paths are ``parallel-samples``, which combine with this. A
+    batch moves together. Steps are taken to be equally long whoever writes them.
 
     References
     ----------
-    .. [1] R. Pan et al., "SpecReason", arXiv 2504.07891. [2] Y. Chu et al., "SSR: Speculative Parallel Scaling Reasoning
-       in Test-time", arXiv 2505.15340.
+    .. [1] R. Pan et al., "SpecReason", arXiv 2504.07891. [2] Y. Chu et al., "SSR: Speculative Parallel Scaling
+       Reasoning in Test-time", arXiv 2505.15340.
     """
 
     draft: str = parameter("", "catalogue name of the network that writes the steps; empty for none", unit="name")

@@ -18,8 +18,8 @@ __all__ = ["ElasticSubnet"]
 class ElasticSubnet(ModelRewrite):
     """A part of a supernet runs: a share of its ``layers``, of its heads, neurons or channels (``width``).
 
-    The subnet is dense and costs what a network of its shape costs. ``stored`` says how many parameters the supernet has
-    if all of them stay in memory, so that the next request may run another part; with 0 only the subnet is deployed.
+    The subnet is dense and costs what a network of its shape costs. ``stored`` says how many parameters the supernet
+    has if all of them stay in memory, so that the next request may run another part; with 0 only the subnet is there.
     Of vision networks ``resolution`` scales the image, too.
 
     References
@@ -30,7 +30,9 @@ class ElasticSubnet(ModelRewrite):
     width: float = parameter(1.0, "heads and neurons, or channels, that run, over all", least=0.01, most=1.0)
     layers: float = parameter(1.0, "layers that run, over all", least=0.01, most=1.0)
     resolution: float = parameter(1.0, "pixels per side over those of the network", least=0.01, most=1.0)
-    stored: int = parameter(0, "parameters of the supernet that stay in memory; 0 for the subnet alone", least=0)
+    stored: int = parameter(
+        0, "parameters of the supernet in memory; 0 for the subnet alone", least=0, most=10**15
+    )
 
     name = "elastic-subnet"
     reference = "arXiv 1908.09791"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from perfsim.architectures import Attention, DecoderModel, EncoderModel, Model
-from perfsim.architectures.mlp import MixtureOfExperts, Mlp
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.techniques.base import Context, ModelRewrite, parameter
 from perfsim.techniques.quantization.selection import leading_layers
 
 __all__ = ["StructuredPruning", "kept_units", "pruned_layers"]
-
-M = TypeVar("M", Mlp, MixtureOfExperts)
 
 
 def kept_units(total: int, share: float, multiple: int = 1) -> int:
@@ -67,7 +63,7 @@ class StructuredPruning(ModelRewrite):
         heads = kept_units(stack.attention.heads, self.heads)
         smaller = replace(
             stack, count=kept_units(stack.count, self.layers), attention=replace(stack.attention, heads=heads),
-            mlp=self._fewer_neurons(stack.mlp),
+            mlp=replace(stack.mlp, width=self._width(stack.mlp.width)),
         )  # fmt: skip
         return replace(model, stack=smaller)
 
@@ -77,7 +73,7 @@ class StructuredPruning(ModelRewrite):
             attention, mlp = group.attention, group.mlp
             if isinstance(attention, Attention):
                 attention = self._fewer_heads(attention)
-            groups.append(replace(group, attention=attention, mlp=None if mlp is None else self._fewer_neurons(mlp)))
+            groups.append(replace(group, attention=attention, mlp=mlp and replace(mlp, width=self._width(mlp.width))))
         return replace(model, groups=tuple(groups))
 
     def _fewer_heads(self, attention: Attention) -> Attention:
@@ -87,10 +83,8 @@ class StructuredPruning(ModelRewrite):
             shared = kept_units(shared, self.heads)
         return replace(attention, heads=kept * shared, kv_heads=kept)
 
-    def _fewer_neurons(self, mlp: M) -> M:
-        if self.ffn == 1:
-            return mlp
-        return replace(mlp, width=kept_units(mlp.width, self.ffn, self.multiple))
+    def _width(self, neurons: int) -> int:
+        return neurons if self.ffn == 1 else kept_units(neurons, self.ffn, self.multiple)
 
 
 def pruned_layers(model: DecoderModel, share: float) -> DecoderModel:

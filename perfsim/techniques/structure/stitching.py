@@ -67,7 +67,7 @@ class Stitching(PlanRewrite):
 
 
 def stitched(early: OperatorGraph, late: OperatorGraph, share: float) -> OperatorGraph:
-    """Input and the first ``share`` of the layers of ``early``, a linear layer, the other layers and the end of ``late``.
+    """The first ``share`` of the layers of ``early``, a linear layer, the other layers of ``late`` and its end.
 
     As many layers of ``late`` are left out as the share is of its depth.
 

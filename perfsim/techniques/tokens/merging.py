@@ -54,7 +54,7 @@ class TokenMerging(PlanRewrite):
         )
 
     def _fewer(self, graph: OperatorGraph) -> OperatorGraph:
-        alike = Scoring(per_pair=lambda width: 2 * self.criteria * self.metric * width, matched=True)
+        alike = Scoring(pairs=self.criteria * self.metric, matched=True)
         rules: list[tuple[int, Callable[[Number], Number]]] = [
             (layer, self._stays) for layer in range(1, token_layers(graph))
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from perfsim.graph import GraphBuilder, OperatorGraph, Role
 from perfsim.ops import Linear
@@ -29,6 +30,6 @@ def projections(batch: Number, tokens: Number, widths: tuple[int, ...], dtype: D
     """Matrices one behind the other on features (batch, tokens, widths[0])."""
     b = GraphBuilder()
     x = b.tensor(f"{name}.features", (batch, tokens, widths[0]), dtype, Role.INPUT)
-    for index, (inner, outer) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inner, outer) in enumerate(pairwise(widths)):
         x = b.add(Linear, f"{name}.{index}", (x, b.weight(f"{name}.{index}.weight", (inner, outer), dtype)))
     return b.build()

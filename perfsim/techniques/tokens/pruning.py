@@ -7,11 +7,18 @@ from dataclasses import dataclass, replace
 
 from perfsim.graph import OperatorGraph
 from perfsim.graph.regions import carried
-from perfsim.quantities.numbers import Number, maximum
+from perfsim.quantities.numbers import Number, maximum, minimum
 from perfsim.techniques.attention.sites import causal_sites, prompt_of, shortened
 from perfsim.techniques.base import Context, PlanRewrite, parameter
 from perfsim.techniques.tokens.layers import numbers_of, split_layers
-from perfsim.techniques.tokens.reduction import SCORES, reduce_tokens, token_layers, token_problem, whole_tokens
+from perfsim.techniques.tokens.reduction import (
+    SCORES,
+    reduce_tokens,
+    token_layers,
+    token_problem,
+    token_regions,
+    whole_tokens,
+)
 from perfsim.workloads import Phase, Plan
 
 __all__ = ["TokenPruning"]
@@ -27,6 +34,9 @@ class TokenPruning(PlanRewrite):
     of a prompt, always stay; ``prunable`` is the share of the others that may go. Of a language model it acts on the
     prompt: the caches of later layers are shorter, and decoding reads less of them.
 
+    Dense prediction, and decoders that read an encoder, need all tokens: ``restore`` writes those that went on back
+    among the others behind the last layer.
+
     Left out: images of different numbers of tokens, which a batch would pad.
 
     References
@@ -41,6 +51,8 @@ class TokenPruning(PlanRewrite):
     fixed: int = parameter(1, "tokens that always stay", least=0, most=10**9)
     prunable: float = parameter(1.0, "share of the other tokens that may go", least=0.0, most=1.0)
 
+    restore: int = parameter(0, "1 if all tokens are back behind the last layer", least=0, most=1)
+
     name = "token-pruning"
     reference = "arXiv 2106.02034"
     neutral = {"keep": 1.0}
@@ -48,7 +60,7 @@ class TokenPruning(PlanRewrite):
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         numbers_of(self.at, f"{self.name}: at", 0, 1)
-        problems = [token_problem(p.graph) for p in plan.phases if _reads(p)]
+        problems = [token_problem(p.graph, bool(self.restore)) for p in plan.phases if _reads(p)]
         return problems[0] if problems else "the job reads nothing; use a task with a prompt or an image"
 
     def apply(self, plan: Plan, context: Context) -> Plan:
@@ -64,9 +76,9 @@ class TokenPruning(PlanRewrite):
 
     def reduced(self, graph: OperatorGraph) -> OperatorGraph:
         """The graph of a pass over all tokens, with the cuts."""
-        tokens = graph.tensors[carried(graph, next(iter(graph.regions)))[0]].shape[1]
+        tokens = graph.tensors[carried(graph, token_regions(graph)[0])[0]].shape[1]
         schedule = [(layer, self._stays(tokens, cut)) for cut, layer in enumerate(self._cuts(graph), start=1)]
-        return reduce_tokens(graph, schedule, SCORES[self.score])
+        return reduce_tokens(graph, schedule, SCORES[self.score], restored=bool(self.restore))
 
     def _read_less(self, graph: OperatorGraph, prompt: Number) -> OperatorGraph:
         """The graph of a decode step whose later layers hold fewer positions of the prompt."""
@@ -81,7 +93,10 @@ class TokenPruning(PlanRewrite):
         return sorted({min(round(p * layers), layers - 1) for p in numbers_of(self.at, f"{self.name}: at", 0, 1)})
 
     def _stays(self, tokens: Number, cut: int) -> Callable[[Number], Number]:
-        return lambda present: self._kept(tokens, cut)
+        def stays(present: Number) -> Number:
+            return minimum(present, self._kept(tokens, cut))
+
+        return stays
 
     def _kept(self, tokens: Number, cut: int) -> Number:
         """Tokens behind the ``cut``-th cut, of ``tokens`` in all."""

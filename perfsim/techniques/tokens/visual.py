@@ -36,7 +36,7 @@ class VisualTokens(PlanRewrite):
     encoder: str = parameter("vit-large-14-clip", "catalogue name of the vision encoder; empty for none", unit="name")
     tokens: int = parameter(576, "tokens per image in the prompt", least=0, most=10**6)
     images: int = parameter(1, "images or frames per prompt", least=0, most=10**6)
-    resolution: int = parameter(0, "pixels per side that the encoder sees; 0: its own", unit="pixel", least=0, most=65536)
+    resolution: int = parameter(0, "pixels per side for the encoder; 0: its own", unit="pixel", least=0, most=65536)
     projection: int = parameter(2, "matrices between encoder and language model", least=0, most=16)
     seen: float = parameter(1.0, "passes of the encoder per image", least=0.0, most=1e6)
 

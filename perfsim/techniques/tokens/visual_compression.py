@@ -30,7 +30,7 @@ class VisualTokenCompression(PlanRewrite):
 
     present: int = parameter(576, "tokens of the image, video or sound in the job's prompt", least=0, most=10**9)
     tokens: int = parameter(64, "tokens that are left of them", least=0, most=10**9)
-    matcher: str = parameter("", "catalogue name of a vision network that looks in addition; empty for none", unit="name")
+    matcher: str = parameter("", "catalogue name of a network that looks in addition; empty for none", unit="name")
     images: int = parameter(1, "images or frames that the matcher looks at", least=0, most=10**6)
 
     name = "visual-token-compression"

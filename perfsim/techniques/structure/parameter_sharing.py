@@ -10,11 +10,11 @@ from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products, nothing_stored, stored_weights
 from perfsim.workloads import Plan
 
-__all__ = ["WeightHashing"]
+__all__ = ["ParameterSharing"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightHashing(GraphRewrite):
+class ParameterSharing(GraphRewrite):
     """The weights of the layers are chunks of one array, ``ratio`` times as long as all of them, found by a hash.
 
     Stored bytes shrink, operations stay. A product reads its weights from all over the array, whole memory sectors per
@@ -23,14 +23,14 @@ class WeightHashing(GraphRewrite):
 
     References
     ----------
-    .. [1] W. Chen et al., "HashedNets", arXiv 1504.04788. [2] A. Desai, A. Shrivastava, "In defense of parameter sharing
-       for model-compression", arXiv 2310.11611.
+    .. [1] W. Chen et al., "HashedNets", arXiv 1504.04788. [2] A. Desai, A. Shrivastava, "In defense of parameter
+       sharing for model-compression", arXiv 2310.11611.
     """
 
     ratio: float = parameter(0.1, "length of the array over all weights of the layers", least=1e-6, most=1.0)
     chunk: int = parameter(32, "consecutive weights that lie together", least=1, most=65536)
 
-    name = "weight-hashing"
+    name = "random-parameter-sharing"
     reference = "arXiv 2310.11611"
     idempotent = False
 

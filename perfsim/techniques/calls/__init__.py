@@ -1,0 +1,1 @@
+"""Tasks that are many calls of a network, and what comes between the calls."""

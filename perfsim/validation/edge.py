@@ -1,0 +1,230 @@
+"""Small processors: rows of public ncnn and MLPerf Tiny tables that the catalogue can predict, and the fits to them.
+
+``python -m perfsim.validation.edge ncnn ncnn_latency.csv`` prints measurements/ncnn.csv from the table of
+Tencent/ncnn benchmark/README.md (columns device, backend, threads, powersave, model, value [ms]); ``tiny`` and the results
+of MLPerf Tiny (columns device, submitter, benchmark, metric, value, sw, source) print most of measurements/mlperf-tiny.csv, ``zoo`` the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+
+from perfsim.catalog.files import data_root
+from perfsim.catalog.hardware import device, stack
+from perfsim.devices import Stack
+from perfsim.errors import InputError, PerfsimError
+from perfsim.prediction.prediction import Prediction
+from perfsim.validation.edge_names import (
+    ENTRIES,
+    FP16_CORES,
+    NETWORKS,
+    TINY_DEVICES,
+    TINY_NETWORKS,
+    TINY_STACKS,
+    ZOO_NETWORKS,
+)
+from perfsim.validation.refit import Problem
+from perfsim.validation.rows import Row, predict_row, read_rows
+
+__all__ = ["EDGE_PARAMETERS", "edge_problem", "is_fitted_network", "is_sampled", "ncnn_lines", "tiny_lines", "zoo_lines"]
+
+ZOO = "STMicroelectronics/stm32ai-modelzoo@6f10965e6a40"
+SOURCE = "Tencent/ncnn@a4d2ea1d4422 benchmark/README.md"
+HEADER = (
+    "source", "device", "stack", "model", "task", "dtype", "batch", "image_size", "operating_point", "metric", "value",
+    "fitted", "notes",
+)  # fmt: skip
+
+EDGE_PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "ncnn": ("compute_efficiency", "kernel_launch", "core_contention", "dtype.int8.compute_efficiency"),
+        "cmsis-nn": ("compute_efficiency", "tile_setup", "bandwidth_efficiency"),
+        "microtvm": ("compute_efficiency", "tile_setup", "bandwidth_efficiency"),
+        "x-cube-ai": ("compute_efficiency", "tile_setup", "bandwidth_efficiency"),
+        "xnnpack": ("compute_efficiency", "kernel_launch", "core_contention"),
+    }
+)
+"""What is fitted to the rows of one kind of core, by stack."""
+
+FILES: Mapping[str, str] = MappingProxyType(
+    {
+        "ncnn": "ncnn.csv", "cmsis-nn": "mlperf-tiny.csv", "microtvm": "mlperf-tiny.csv", "x-cube-ai": "mlperf-tiny.csv",
+        "xnnpack": "xnnpack.csv",
+    }  # fmt: skip
+)
+
+
+def _digit(text: str) -> int:
+    return int(hashlib.sha256(text.encode()).hexdigest()[-1], 16)
+
+
+def is_fitted_network(name: str) -> bool:
+    """Whether a fit may see a network of the ncnn table: five in eight of the names, by hash [1].
+
+    References
+    ----------
+    .. [1] The last hexadecimal digit of sha256(name) is below 10.
+    """
+    return _digit(name) < 10
+
+
+def is_sampled(*key: str) -> bool:
+    """Whether a row of the public table is among those that are shipped: half of them, by hash of its key."""
+    return _digit(",".join(key)) < 8
+
+
+def ncnn_lines(table: Iterable[Mapping[str, str]], every: bool = False) -> Iterator[dict[str, str]]:
+    """Lines of measurements/ncnn.csv from the rows of the public table; ``every``: not the sample alone."""
+    for row in table:
+        name, entry = row["model"].removesuffix("_int8"), _entry(row)
+        if row["backend"] != "CPU" or entry is None or name not in NETWORKS:
+            continue
+        key = (row["device"], row["threads"], row["powersave"], row["model"])
+        if not every and not is_sampled(*key):
+            continue
+        int8 = row["model"].endswith("_int8")
+        core = device(entry).base_key
+        dtype = "int8" if int8 else "fp16" if core in FP16_CORES else "fp32"
+        fitted = is_fitted_network(name) and not (core == "ftc663" and row["threads"] != "1")
+        yield {
+            "source": SOURCE, "device": entry, "stack": "ncnn", "model": NETWORKS[name], "task": "single-pass",
+            "dtype": dtype, "batch": "1", "image_size": "", "operating_point": f"{row['threads']}-core", "metric": "runtime",
+            "value": f"{float(row['value']) / 1e3:.6g}", "fitted": str(int(fitted)),
+            "notes": f"{row['model']}, {row['device'].partition('(')[0].strip()}",
+        }  # fmt: skip
+
+
+def _entry(row: Mapping[str, str]) -> str | None:
+    """Catalogue name of the device of a row; None if it has none, or not at that number of threads."""
+    small = row["powersave"] == "1" and "RK3399" in row["device"]
+    for text, name in ENTRIES.items():
+        if text.lower() in row["device"].lower():
+            found = f"{name}-little" if small else name
+            mixed = "RK3399" in row["device"] and row["powersave"] == "0"
+            return None if mixed or f"{row['threads']}-core" not in device(found).points else found
+    return None
+
+
+def tiny_lines(table: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
+    """Lines of measurements/mlperf-tiny.csv from the results of MLPerf Tiny."""
+    metrics = {"latency_single_stream": ("runtime", 1e-3), "energy_per_inference": ("energy", 1e-6)}
+    for row in table:
+        chip = next((name for text, name in TINY_DEVICES.items() if text in row["device"].upper()), None)
+        software = _software(row)
+        if chip is None or software is None or row["metric"] not in metrics:
+            continue
+        metric, unit = metrics[row["metric"]]
+        if metric == "energy" and row["submitter"] != "STMicroelectronics":
+            continue
+        name, fitted, remark = software
+        yield {
+            "source": row["source"], "device": chip, "stack": name, "model": TINY_NETWORKS[row["benchmark"]],
+            "task": "single-pass", "dtype": "int8", "batch": "1", "image_size": "", "operating_point": "",
+            "metric": metric, "value": f"{float(row['value']) * unit:.6g}", "fitted": str(int(fitted)),
+            "notes": f"{row['submitter']}, {remark}",
+        }  # fmt: skip
+
+
+def zoo_lines(table: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
+    """Lines of measurements/mlperf-tiny.csv from the table of the model zoo of STM32 microcontrollers."""
+    for row in table:
+        size = row["resolution"].partition("x")[0]
+        found = ZOO_NETWORKS.get(f"{row['model']} {size}")
+        if row["metric"] != "latency" or "STM32H747" not in row["device"] or found is None:
+            continue
+        name, fitted = found
+        yield {
+            "source": ZOO, "device": "stm32h747", "stack": "x-cube-ai", "model": name, "task": "single-pass",
+            "dtype": "int8", "batch": "1", "image_size": size, "operating_point": "", "metric": "runtime",
+            "value": f"{float(row['value']) / 1e3:.6g}", "fitted": str(int(fitted)),
+            "notes": f"{row['model']}, {row['framework']}",
+        }  # fmt: skip
+
+
+def _software(row: Mapping[str, str]) -> tuple[str, bool, str] | None:
+    text = f"{row['source']} {row['submitter']} {row['device']} {row['sw']}".lower()
+    return next((found for words, found in TINY_STACKS.items() if all(word in text for word in words.split())), None)
+
+
+def edge_problem(name: str, on: str, dtype: str) -> Problem:
+    """Numbers of one stack for one kind of core: rows of all chips that have it.
+
+    name: stack; on: a core (``cortex-a72``) or a chip; dtype: not looked at, rows of all formats are fitted together.
+    Left out are the other rows of that core; where there are none, those of other cores.
+
+    Raises
+    ------
+    InputError
+        if no fitted row has that core.
+    """
+    every = [row for row in read_rows(data_root() / "measurements" / FILES[name]) if row.stack == name]
+    rows = [row for row in every if row.metric == "runtime" and on in (row.device, _core(name, row.device))]
+    halves = {half: [row for row in rows if row.fitted is half] for half in (True, False)}
+    if not halves[True]:
+        known = sorted({_core(name, row.device) for row in every if row.fitted})
+        raise InputError(f"{name} has no fitted rows of {on}; expected one of {', '.join(known)}")
+    unseen = halves[False] or [row for row in every if row.metric == "runtime" and not row.fitted]
+    start = stack(name).on(device(halves[True][0].device))
+    cores = any(row.operating_point not in ("", "1-core") for row in halves[True])
+    eights = any(row.job.dtype == "int8" for row in halves[True])
+    chosen = tuple(
+        p for p in EDGE_PARAMETERS[name] if (cores or p != "core_contention") and (eights or "int8" not in p)
+    )
+    return Problem(
+        start, chosen, lambda s: _pairs(halves[True], s), lambda s: _pairs(unseen, s),
+        f"{name} on {on}, {len({row.device for row in rows})} chips",
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _core(name: str, chip: str) -> str:
+    """The kind of core of a chip: the one that a stack's variant lists first."""
+    own = device(chip)
+    for patterns, _, _ in stack(name).variants:
+        if any(fnmatch(key, pattern) for key in (own.key, own.base_key) for pattern in patterns):
+            return patterns[0]
+    return own.base_key
+
+
+def _pairs(rows: Sequence[Row], under: Stack) -> list[tuple[float, float]]:
+    return [(float(_planned(row).repriced(under).runtime), row.value) for row in rows]
+
+
+@lru_cache(maxsize=4096)
+def _planned(row: Row) -> Prediction:
+    return predict_row(row)
+
+
+LINES: Mapping[str, Callable[[Iterable[Mapping[str, str]]], Iterator[dict[str, str]]]] = MappingProxyType(
+    {"ncnn": ncnn_lines, "ncnn-all": lambda table: ncnn_lines(table, every=True), "tiny": tiny_lines, "zoo": zoo_lines}
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the lines that the table at ``arguments[1]`` gives; the exit code."""
+    try:
+        if len(arguments) != 2 or arguments[0] not in LINES:
+            raise InputError(f"expected two arguments: {' or '.join(LINES)}, and the public table as CSV")
+        try:
+            with Path(arguments[1]).open(newline="", encoding="utf-8") as handle:
+                lines = list(LINES[arguments[0]](csv.DictReader(handle)))
+        except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+            raise InputError(f"{arguments[1]}: cannot be read: {error}") from None
+        writer = csv.DictWriter(sys.stdout, HEADER, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    except PerfsimError as error:
+        sys.stderr.write(f"perfsim: {' '.join(str(error).split())}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
