@@ -124,3 +124,10 @@ def test_an_adapter_per_sequence_reads_up_to_all_of_them():
     assert read[0] == pytest.approx(0, abs=1)
     assert read[0] < read[1] < read[2]
     assert read[2] == pytest.approx(7 * 16 * SIDES * LAYERS * BYTES)
+
+
+def test_a_sweep_over_batches_agrees_with_single_predictions():
+    using = "low-rank-adapters:adapters=8"
+    swept = ps.sweep("llama-2-7b", ps.Decode(context_length=512, dtype="fp16"), ON, using=[[using]], batch=[1, 4, 16])
+    for batch, tpot in zip((1, 4, 16), swept.tpot.values.ravel(), strict=True):
+        assert tpot == pytest.approx(run(using, batch=batch).tpot)

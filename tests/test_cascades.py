@@ -210,11 +210,12 @@ def test_switching_reads_what_was_missed():
 @pytest.mark.parametrize(
     ("model", "using", "reason"),
     [
-        ("resnet50", "early-exit:exits=2,shares=0.5", "its layers change the shape of the features; the end fits behind "
-         "the last one only"),
-        ("vit-base-16", "early-exit:exits=12,shares=0.5", "exits=12, but it has 12 layers; exits lie before the last one"),
+        ("resnet50", "early-exit:exits=2,shares=0.5",
+         "its layers change the shape of the features; the end fits behind the last one only"),
+        ("vit-base-16", "early-exit:exits=12,shares=0.5",
+         "exits=12, but it has 12 layers; exits lie before the last one"),
         ("vit-base-16", "model-cascade:small=llama-2-7b", "llama-2-7b is a language model with another job"),
-        ("resnet50", "feature-reuse:interval=2", "its layers are not repeated"),
+        ("alexnet", "feature-reuse:interval=2", "its layers are not repeated"),
     ],
 )  # fmt: skip
 def test_refusals(model, using, reason):

@@ -97,6 +97,7 @@ def test_narrow_experts_load_faster():
     slots = LAYERS * 2 * EXPERT * (4 + 20 / 128) / 16
     other = run().memory.weights - LAYERS * 8 * EXPERT
     assert four.memory.weights == pytest.approx(slots + other, rel=1e-6)
+    assert run(using, "precision-by-part:experts=4").tpot == four.tpot  # paging comes behind, in whatever order stated
 
 
 def test_experts_are_paged_once():

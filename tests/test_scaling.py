@@ -110,12 +110,34 @@ def test_stages_on_the_host_add_their_time():
     plain, p = ask(), ask(["host-stages:before=tokenise=0.01/copy=0.002,after=send=0.02"])
     assert p.ttft == pytest.approx(plain.ttft + 0.012)
     assert p.runtime == pytest.approx(plain.runtime + 0.032)
+    assert p.explain("after/send") == "after/send of qwen2.5-7b: no work on the device, 20 ms of " + (
+        f"{1e3 * p.runtime:.4g} ms\n"
+    )
     with pytest.raises(InputError) as refusal:
         ask(["host-stages:before=copy"])
     assert (
         str(refusal.value)
         == 'host-stages: before="copy": expected name=seconds with slashes between, e.g. jpeg=0.003/resize=0.001'
     )
+
+
+def test_formulas_of_two_decodes_are_shown():
+    assert "decode/direct of qwen2.5-7b" in ask(["reasoning-length:length=0.5,share=0.5"]).explain("decode/direct")
+
+
+CHAINS = [
+    "speculative-decoding:draft=qwen2.5-0.5b", "early-exit:exits=8,shares=0.3", "model-routing:small=qwen2.5-0.5b",
+    "parallel-samples:samples=4,verifier=qwen2.5-0.5b,every=16", "thinking:tokens=100,share=0.5",
+    "retrieval:passages=2,vectors=1e5,reranker=bert-base,candidates=5",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("using", CHAINS)
+def test_sweeps_agree_with_single_predictions(using):
+    job = ps.Inference(prompt_tokens=128, output_tokens=16, dtype="bf16")
+    swept = ps.sweep("qwen2.5-7b", job, CARD, batch=[1, 4, 64], using=[[using]])
+    single = [float(ask([using], prompt_tokens=128, output_tokens=16, batch=b).runtime) for b in (1, 4, 64)]
+    assert swept.runtime.values.ravel().tolist() == pytest.approx(single)
 
 
 def test_frames_reuse_features():

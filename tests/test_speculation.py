@@ -15,9 +15,9 @@ from perfsim.techniques.speculation.acceptance import constant_expectation, expe
 CARD = "h100-sxm5-80gb"
 SPECULATION = "speculative-decoding:draft=tinyllama-1.1b,length=4,acceptance=0.8"
 OWN = [
-    "drafting-heads", "early-exit", "feature-reuse", "host-stages", "layer-skipping", "model-cascade",
-    "model-switching", "parallel-samples", "reasoning-length", "retrieval", "sequential-revisions", "speculative-decoding",
-    "step-speculation", "thinking", "model-routing",
+    "drafting-heads", "early-exit", "feature-reuse", "host-stages", "layer-skipping", "model-cascade", "model-routing",
+    "model-switching", "parallel-samples", "reasoning-length", "retrieval", "sequential-revisions",
+    "speculative-decoding", "step-speculation", "thinking",
 ]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "predict": "time, energy, memory and money of one job",
         "compare": "predictions side by side: models, devices, what-ifs",
         "sweep": "many predictions at once: grids of numbers, models, devices",
+        "solve": "inverse questions: the bandwidth, batch or device count that meets a limit",
         "plot": "figures of a prediction or of devices",
         "idealized": "the idealized-runtime table of ten models, predicted beside measured",
         "validate": "predicted against measured",

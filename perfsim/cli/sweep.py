@@ -36,12 +36,16 @@ MONEY = ("region", "pue", "offer")
 @click.option("--pareto", metavar="X,Y", help="Show the points that no other one beats in all of these metrics.")
 @click.option("--best", metavar="METRIC", default="runtime", show_default=True, help="Show the best points by this.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=20, show_default=True, help="Points that are shown.")
+@click.option(
+    "--scheduler", metavar="ADDRESS|local",
+    help="Evaluate on a dask cluster: its address, or local for one of two processes on this machine.",
+)
 @click.option("--compiled/--interpreted", default=None, help="Use numba. Default: for large sweeps, if it is there.")
 @job_options
 @json_option
 def command(
     models: tuple[str, ...], devices: tuple[str, ...], varied: tuple[str, ...], out: str | None, pareto: str | None,
-    best: str, limit: int, compiled: bool | None, as_json: bool, **options: Any,
+    best: str, limit: int, scheduler: str | None, compiled: bool | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Predict every combination of MODELs, devices and axes."""
     request = read_request(models[0], devices[0], options)

@@ -7,8 +7,8 @@ from perfsim.graph import MatrixShape
 from perfsim.quantities.numbers import Number, ceil_div, is_recorded, is_symbolic, maximum, minimum, where
 
 __all__ = [
-    "FRAGMENT", "alignment_efficiency", "executed_flops", "executed_products", "group_columns", "padded_depth",
-    "setup_products", "stream_efficiency", "core_sharing", "winograd_share",
+    "FRAGMENT", "alignment_efficiency", "core_sharing", "executed_flops", "executed_products", "group_columns",
+    "padded_depth", "setup_products", "stream_efficiency", "winograd_share",
 ]  # fmt: skip
 
 FRAGMENT = 16

@@ -109,6 +109,8 @@ def _entries(p: Prediction, index: int, symbols: PhaseFormulas) -> list[_Entry]:
 
 def _phase_text(p: Prediction, index: int, entries: list[_Entry]) -> str:
     row = p.phases[index]
+    if not entries:  # a declared delay
+        return f"{row.name} of {p.model.name}: no work on the device, {_time(row.runtime)} of {_time(p.runtime)}\n"
     lines = [
         f"{row.name} of {p.model.name} on {p.devices} × {p.system.device.key} under {p.stack.key}: "
         f"{row.repeat} step(s), {_time(row.runtime)} of {_time(p.runtime)}; bound: {row.bound}",

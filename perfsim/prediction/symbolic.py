@@ -124,7 +124,8 @@ def _phase(p: Prediction, job: Job, plan: Plan, index: int, names: list[str]) ->
     graph = place_on_chip(phase.graph) if p.stack.on_chip else phase.graph
     values = {_SYMBOLS[name]: getattr(job, name) for name in names}
     for op, known in zip(graph.operators, cost.graph.operators, strict=True):
-        if getattr(op, "context", None) == _symbol("C"):
+        context = getattr(op, "context", None)
+        if not is_array(context) and context == _symbol("C"):
             values["C"] = known.context  # type: ignore[attr-defined]
     formulas = tuple(_formulas(graph, kernels_of(graph, p.stack), sympy.sympify))
     used = {symbol.name for formula in formulas for symbol in formula.flops.free_symbols | formula.traffic.free_symbols}

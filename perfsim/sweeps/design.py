@@ -17,7 +17,7 @@ from perfsim.prediction.model_scaling import PREFIX
 from perfsim.prediction.predict import predict
 from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.units import parse
-from perfsim.sweeps.sweep import _parametrised as parametrised
+from perfsim.sweeps.sweep import parametrised
 from perfsim.techniques.base import Technique
 from perfsim.techniques.registry import resolve_techniques
 from perfsim.workloads import Job

@@ -25,12 +25,20 @@ if TYPE_CHECKING:
     from perfsim.sweeps.sweep import Sweep
     from perfsim.sweeps.variant import Result
 
-__all__ = ["ROWS", "parts_of", "table_of", "write_sweep"]
+__all__ = ["ROWS", "Evaluated", "evaluated_here", "parts_of", "table_of", "write_sweep"]
 
 ROWS = 1 << 18
 """Points of a part [1]: about 60 MB as arrays."""
 
 Progress = Callable[[int], None]
+
+Evaluated = Callable[["Sweep", Sequence[tuple[slice, ...]]], Iterator["Result"]]
+"""Results of some parts of a sweep, in their order."""
+
+
+def evaluated_here(plan: Sweep, parts: Sequence[tuple[slice, ...]]) -> Iterator[Result]:
+    """Results of some parts, evaluated by this process one after the other."""
+    return map(plan.evaluate, parts)
 
 
 def parts_of(plan: Sweep, rows: int = ROWS) -> list[tuple[slice, ...]]:
@@ -108,10 +116,13 @@ def _fingerprint(plan: Sweep, parts: int) -> str:
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
-def write_sweep(plan: Sweep, path: str | Path, progress: Progress | None = None, rows: int = ROWS) -> int:
+def write_sweep(
+    plan: Sweep, path: str | Path, progress: Progress | None = None, rows: int = ROWS,
+    evaluated: Evaluated = evaluated_here,
+) -> int:  # fmt: skip
     """Write all points to ``path`` (.csv, .parquet or .nc) and return how many parts were there already.
 
-    progress: is told how many points are finished.
+    progress: is told how many points are finished; evaluated: who evaluates the parts.
 
     Raises
     ------
@@ -128,7 +139,7 @@ def write_sweep(plan: Sweep, path: str | Path, progress: Progress | None = None,
     parts = parts_of(plan, rows)
     folder = target.with_name(target.name + ".parts")
     try:
-        return _written(plan, parts, folder, target, writer, progress)
+        return _written(plan, parts, folder, target, writer, progress, evaluated)
     except OSError as error:
         raise InputError(
             f"{error.filename or path}: cannot be written: {error.strerror or error}; finished parts are kept in "
@@ -137,18 +148,18 @@ def write_sweep(plan: Sweep, path: str | Path, progress: Progress | None = None,
 
 
 def _written(
-    plan: Sweep, parts: list[tuple[slice, ...]], folder: Path, target: Path, writer: Any, progress: Progress | None
-) -> int:
+    plan: Sweep, parts: list[tuple[slice, ...]], folder: Path, target: Path, writer: Any, progress: Progress | None,
+    evaluated: Evaluated,
+) -> int:  # fmt: skip
     _opened(folder, _fingerprint(plan, len(parts)))
-    known = 0
-    for number, part in enumerate(parts):
-        file = folder / f"{number:06d}.parquet"
-        if file.exists():
-            known += 1
-        else:
-            _save(table_of(plan, part, plan.evaluate(part)), file)
-        if progress is not None:
-            progress(_points(part))
+    files = [folder / f"{number:06d}.parquet" for number in range(len(parts))]
+    missing = [number for number, file in enumerate(files) if not file.exists()]
+    advance = progress or (lambda _: None)
+    advance(plan.points - sum(_points(parts[number]) for number in missing))
+    results = evaluated(plan, [parts[number] for number in missing])
+    for number, result in zip(missing, results, strict=True):
+        _save(table_of(plan, parts[number], result), files[number])
+        advance(_points(parts[number]))
     temporary = target.with_name(f".perfsim-{os.getpid()}-{target.name}.tmp")
     try:
         writer(plan, parts, _tables(folder, len(parts)), temporary)
@@ -156,7 +167,7 @@ def _written(
     finally:
         temporary.unlink(missing_ok=True)
     shutil.rmtree(folder)
-    return known
+    return len(parts) - len(missing)
 
 
 def _points(part: Sequence[slice]) -> int:

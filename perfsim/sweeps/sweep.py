@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from perfsim.sweeps.program import Box, Program
     from perfsim.sweeps.variant import Result, Variant
 
-__all__ = ["STRUCTURAL", "Sweep", "label", "plan_sweep", "quantity", "sweep"]
+__all__ = ["STRUCTURAL", "Sweep", "label", "parametrised", "plan_sweep", "quantity", "sweep"]
 
 STRUCTURAL = ("model", "device", "stack", "count", "using", "dtype")
 """Columns that make another variant with every value."""
@@ -194,7 +194,7 @@ class Sweep:
         target = _target(choice["device"], choice["count"])
         software = find_stack(choice["stack"])
         target, software = apply_what_ifs(target, software, what_if)
-        using = _parametrised(choice["using"], {c: v for c, v in chosen.items() if c.startswith("using.")})
+        using = parametrised(choice["using"], {c: v for c, v in chosen.items() if c.startswith("using.")})
         request = {"model": network, "on": target, "stack": software, "using": using, **self.money}
         variant = Variant(request, job, {}, self.metrics)
         leaves = {}
@@ -249,8 +249,14 @@ def _target(on: Any, count: int | None) -> System:
     return System(find_device(on), 1 if count is None else count)
 
 
-def _parametrised(using: Iterable[str | Technique], changes: Mapping[str, Any]) -> tuple[Technique, ...]:
-    """The chain with parameters changed, by ``using.<technique>.<parameter>``."""
+def parametrised(using: Iterable[str | Technique], changes: Mapping[str, Any]) -> tuple[Technique, ...]:
+    """The chain with parameters changed, by ``using.<technique>.<parameter>``.
+
+    Raises
+    ------
+    UnknownNameError
+        for a technique that is not in the chain, or has no such parameter.
+    """
     chain = list(resolve_techniques(using))
     for path, value in changes.items():
         _, name, parameter = path.split(".", 2)

@@ -30,8 +30,8 @@ __all__ = ["Symbolic", "symbolic"]
 AROUND = 4
 """Symbols range from a quarter to four times their present value unless told otherwise."""
 
-LARGEST = 3000
-"""Expressions of the largest formula that is written out."""
+LARGEST = 800
+"""Expressions of the largest formula for whole ranges that is written out; larger ones take sympy minutes."""
 
 _LETTERS: Mapping[str, str] = {"batch": "B", "prompt_tokens": "P", "output_tokens": "O", "context_length": "C"}
 
@@ -64,7 +64,19 @@ class Symbolic:
 
     @cached_property
     def expression(self) -> sympy.Expr:
-        """The metric in SI units, for all values in the ranges."""
+        """The metric in SI units, for all values in the ranges.
+
+        Raises
+        ------
+        InputError
+            if it is so large that nobody would read it; :attr:`piece` is there in any case.
+        """
+        size = len(reachable([self.output]))
+        if size > LARGEST:
+            raise InputError(
+                f"{self.metric}: the formula for the whole ranges has {size} expressions, at most {LARGEST} are "
+                f"written; take narrower ranges or fewer symbols, or the piece around the present values"
+            )
         return self._whole.written(self.output)
 
     @cached_property
@@ -176,10 +188,8 @@ def symbolic(
     }  # fmt: skip
     outputs, decided = _recorded(design, metric, present, ranges, fixed)
     lowered = without_steps({**outputs, **{("if", i): c for i, (c, _) in enumerate(decided)}})  # type: ignore[dict-item]
-    size = len(reachable([lowered.outputs["it"]]))  # type: ignore[index]
-    if lowered.looped or size > LARGEST:
-        why = "sums position by position" if lowered.looped else f"{size} expressions, at most {LARGEST}"
-        raise InputError(f"{metric}: no formula that can be read ({why}); take fewer symbols, narrower ranges, or Decode")
+    if lowered.looped:
+        raise InputError(f"{metric}: its sum over the steps has no closed form here; take a Decode of one step instead")
     numbers = lowered.outputs
     parts: dict[tuple[str, str], dict[str, Number]] = {}
     for key, value in numbers.items():

@@ -1,8 +1,9 @@
 """Small processors: rows of public ncnn and MLPerf Tiny tables that the catalogue can predict, and the fits to them.
 
 ``python -m perfsim.validation.edge ncnn ncnn_latency.csv`` prints measurements/ncnn.csv from the table of
-Tencent/ncnn benchmark/README.md (columns device, backend, threads, powersave, model, value [ms]); ``tiny`` and the results
-of MLPerf Tiny (columns device, submitter, benchmark, metric, value, sw, source) print most of measurements/mlperf-tiny.csv, ``zoo`` the rest.
+Tencent/ncnn benchmark/README.md (columns device, backend, threads, powersave, model, value [ms]), ``ncnn-all`` all of it
+in the same format; ``tiny`` and the results of MLPerf Tiny (columns device, submitter, benchmark, metric, value, sw,
+source) print most of measurements/mlperf-tiny.csv, ``zoo`` and the table of the model zoo of STM32 the rest.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ from perfsim.validation.edge_names import (
 from perfsim.validation.refit import Problem
 from perfsim.validation.rows import Row, predict_row, read_rows
 
-__all__ = ["EDGE_PARAMETERS", "edge_problem", "is_fitted_network", "is_sampled", "ncnn_lines", "tiny_lines", "zoo_lines"]
+__all__ = [
+    "EDGE_PARAMETERS",
+    "edge_problem",
+    "is_fitted_network",
+    "is_sampled",
+    "ncnn_lines",
+    "tiny_lines",
+    "zoo_lines",
+]
 
 ZOO = "STMicroelectronics/stm32ai-modelzoo@6f10965e6a40"
 SOURCE = "Tencent/ncnn@a4d2ea1d4422 benchmark/README.md"
@@ -55,9 +64,12 @@ EDGE_PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 FILES: Mapping[str, str] = MappingProxyType(
     {
-        "ncnn": "ncnn.csv", "cmsis-nn": "mlperf-tiny.csv", "microtvm": "mlperf-tiny.csv", "x-cube-ai": "mlperf-tiny.csv",
+        "ncnn": "ncnn.csv",
+        "cmsis-nn": "mlperf-tiny.csv",
+        "microtvm": "mlperf-tiny.csv",
+        "x-cube-ai": "mlperf-tiny.csv",
         "xnnpack": "xnnpack.csv",
-    }  # fmt: skip
+    }
 )
 
 
@@ -95,8 +107,8 @@ def ncnn_lines(table: Iterable[Mapping[str, str]], every: bool = False) -> Itera
         fitted = is_fitted_network(name) and not (core == "ftc663" and row["threads"] != "1")
         yield {
             "source": SOURCE, "device": entry, "stack": "ncnn", "model": NETWORKS[name], "task": "single-pass",
-            "dtype": dtype, "batch": "1", "image_size": "", "operating_point": f"{row['threads']}-core", "metric": "runtime",
-            "value": f"{float(row['value']) / 1e3:.6g}", "fitted": str(int(fitted)),
+            "dtype": dtype, "batch": "1", "image_size": "", "operating_point": f"{row['threads']}-core",
+            "metric": "runtime", "value": f"{float(row['value']) / 1e3:.6g}", "fitted": str(int(fitted)),
             "notes": f"{row['model']}, {row['device'].partition('(')[0].strip()}",
         }  # fmt: skip
 
@@ -153,10 +165,10 @@ def _software(row: Mapping[str, str]) -> tuple[str, bool, str] | None:
     return next((found for words, found in TINY_STACKS.items() if all(word in text for word in words.split())), None)
 
 
-def edge_problem(name: str, on: str, dtype: str) -> Problem:
+def edge_problem(name: str, on: str, _dtype: str = "") -> Problem:
     """Numbers of one stack for one kind of core: rows of all chips that have it.
 
-    name: stack; on: a core (``cortex-a72``) or a chip; dtype: not looked at, rows of all formats are fitted together.
+    name: stack; on: a core (``cortex-a72``) or a chip. Rows of all number formats are fitted together.
     Left out are the other rows of that core; where there are none, those of other cores.
 
     Raises

@@ -71,9 +71,7 @@ NETWORKS: Mapping[str, str] = MappingProxyType(
 """Network of the ncnn benchmark → model. Networks with other counts of operations than theirs are near relatives:
 mobilenet_v2 (96 %), mobilenet_v3 (88 %), shufflenet (108 %), alexnet (99 %)."""
 
-TINY_DEVICES: Mapping[str, str] = MappingProxyType(
-    {"L4R5ZI": "stm32l4r5", "U575ZI": "stm32u575", "NRF5340": "nrf5340"}
-)
+TINY_DEVICES: Mapping[str, str] = MappingProxyType({"L4R5ZI": "stm32l4r5", "U575ZI": "stm32u575", "NRF5340": "nrf5340"})
 """Part of the name of a board → device."""
 
 TINY_NETWORKS: Mapping[str, str] = MappingProxyType(

@@ -9,6 +9,7 @@ from perfsim.architectures.vision.convfirst import ConvFirst
 from perfsim.architectures.vision.convnext import ConvNext
 from perfsim.architectures.vision.counts import Counts, counts_of
 from perfsim.architectures.vision.denoiser import Denoiser
+from perfsim.architectures.vision.dc_decoder import DcDecoder
 from perfsim.architectures.vision.densenet import DenseNet
 from perfsim.architectures.vision.detr import Detr
 from perfsim.architectures.vision.dit import Dit, PixArt
@@ -20,6 +21,7 @@ from perfsim.architectures.vision.efficientvmamba import EfficientVMamba
 from perfsim.architectures.vision.fastvit import FastViT
 from perfsim.architectures.vision.ghostnet import GhostNet
 from perfsim.architectures.vision.halonet import HaloNet
+from perfsim.architectures.vision.hunyuan import HunyuanDit
 from perfsim.architectures.vision.inception import InceptionV3
 from perfsim.architectures.vision.kl_decoder import KlDecoder
 from perfsim.architectures.vision.listed import ListedNet
@@ -33,6 +35,7 @@ from perfsim.architectures.vision.net import ImageStep, Net
 from perfsim.architectures.vision.nextvit import NextVit
 from perfsim.architectures.vision.regnet import RegNet
 from perfsim.architectures.vision.resnet import ResNet
+from perfsim.architectures.vision.sana import Sana
 from perfsim.architectures.vision.scaling import Multipliers, activation_growth, compound_scaling
 from perfsim.architectures.vision.shufflenet import ShuffleNet, ShuffleNetV2
 from perfsim.architectures.vision.shvit import SHViT
@@ -56,6 +59,7 @@ __all__ = [
     "Denoiser",
     "DenseNet",
     "Detr",
+    "DcDecoder",
     "Dit",
     "DroneNet",
     "EfficientMod",
@@ -68,6 +72,7 @@ __all__ = [
     "HaloNet",
     "ImageStep",
     "InceptionV3",
+    "HunyuanDit",
     "KlDecoder",
     "ListedNet",
     "MixNet",
@@ -82,6 +87,7 @@ __all__ = [
     "PixArt",
     "RegNet",
     "ResNet",
+    "Sana",
     "SHViT",
     "ShuffleNet",
     "ShuffleNetV2",
@@ -119,7 +125,10 @@ VISION_FAMILIES: Mapping[str, type[VisionModel]] = MappingProxyType(
         "ghostnet": GhostNet,
         "halonet": HaloNet,
         "inception-v3": InceptionV3,
+        "dc-decoder": DcDecoder,
+        "hunyuan-dit": HunyuanDit,
         "kl-decoder": KlDecoder,
+        "sana": Sana,
         "listed": ListedNet,
         "mixnet": MixNet,
         "mmdit": Mmdit,

@@ -48,7 +48,7 @@ class Denoiser(VisionModel):
     outside = ("text encoders, tokenization, the sampler's own arithmetic",)
 
     @cached_property
-    def decoder(self) -> KlDecoder:
+    def decoder(self) -> VisionModel:
         """The network that turns a latent image into pixels."""
         return KlDecoder(
             name=f"{self.name} decoder", image_size=self.image_size, channels=self.latent_channels,

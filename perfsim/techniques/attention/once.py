@@ -51,7 +51,7 @@ class CacheOnce(ModelRewrite):
         assert isinstance(mixer, Attention)
         own = replace(group, name=f"{group.name}.full", count=1)
         shared = SharedAttention(**vars(mixer), source=own.name)
-        behind = replace(group, name=f"{group.name}.sharing", count=group.count - half, attention=shared)
+        behind = replace(group, name=f"{group.name}.looking", count=group.count - half, attention=shared)
         near = replace(group, name=f"{group.name}.local", count=half - 1, attention=replace(mixer, window=self.window))
         return (near, own, behind) if half > 1 else (own, behind)
 
@@ -60,7 +60,7 @@ class CacheOnce(ModelRewrite):
 
     @staticmethod
     def _stopped(phase: Phase) -> Phase:
-        regions = [name for name in phase.graph.regions if name.endswith(".sharing")]
+        regions = [name for name in phase.graph.regions if name.endswith(".looking")]
         if phase.stage != "prefill" or phase.network or not regions:
             return phase
         return replace(phase, graph=_last_token(phase.graph, regions[0]))

@@ -63,7 +63,8 @@ class SparseAttentionPattern(PlanRewrite):
         return None
 
     def _meant(self, phase: Phase) -> bool:
-        return self.phases in ("all", phase.stage) or (self.phases == "prefill" and phase.stage == "forward")
+        read = "prefill" if phase.stage == "forward" else phase.stage
+        return not phase.network and self.phases in ("all", read)
 
     def apply(self, plan: Plan, context: Context) -> Plan:
         phases = tuple(replace(p, graph=self._sparse(p)) if self._meant(p) else p for p in plan.phases)

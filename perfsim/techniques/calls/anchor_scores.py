@@ -24,8 +24,8 @@ class AnchorScores(PlanRewrite):
 
     The plan is that of a cross-encoder over all items. It runs for the anchors and then for the best ``candidates``;
     between them the scores go through the pseudo-inverse (anchors × anchors) and the stored scores of past queries
-    (anchors × items), in fp32. ``items`` 0 leaves the plan as it is. Left out: the scores of the past queries, which are
-    computed once, and the choice of the best.
+    (anchors × items), in fp32. ``items`` 0 leaves the plan as it is. Left out: the scores of the past queries, which
+    are computed once, and the choice of the best.
 
     References
     ----------

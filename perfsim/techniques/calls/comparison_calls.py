@@ -44,7 +44,7 @@ class ComparisonCalls(PlanRewrite):
 
     passages: int = parameter(100, "passages that are ranked", least=2, most=10**6)
     variant: str = parameter("all", "which comparisons are made", choices=VARIANTS)
-    passes: int = parameter(10, "passes of the sliding window, about as many as best passages wanted", least=1, most=10**6)
+    passes: int = parameter(10, "passes of the sliding window", least=1, most=10**6)
 
     name = "comparison-calls"
     reference = "arXiv 2306.17563"
@@ -54,10 +54,8 @@ class ComparisonCalls(PlanRewrite):
     @property
     def share(self) -> float:
         """Comparisons over those of all pairs [1]."""
-        every, made = (
-            comparisons(passages=self.passages, variant=variant, passes=self.passes) for variant in ("all", self.variant)
-        )
-        return made / every
+        made = comparisons(passages=self.passages, variant=self.variant, passes=self.passes)
+        return made / comparisons(passages=self.passages, variant="all", passes=self.passes)
 
     def apply(self, plan: Plan, context: Context) -> Plan:
         if self.variant == "all":

@@ -43,8 +43,8 @@ class SparseRetrieval(PlanRewrite):
 
     References
     ----------
-    .. [1] T. Formal et al., "SPLADE v2", arXiv 2109.10086. [2] C. Lassance, S. Clinchant, "An Efficiency Study for SPLADE
-       Models", arXiv 2207.03834.
+    .. [1] T. Formal et al., "SPLADE v2", arXiv 2109.10086. [2] C. Lassance, S. Clinchant, "An Efficiency Study for
+       SPLADE Models", arXiv 2207.03834.
     """
 
     documents: float = parameter(0.0, "documents of the collection; 0 for no index", least=0.0, most=1e12)

@@ -28,7 +28,7 @@ class TransmittedFeatures(PlanRewrite):
 
     Only the ``share`` of the cells that one agent can supply and another needs is sent, with its positions; ``boxes``
     are results of late stages, which take little room. The ``agents`` other machines share the link, so that the wait
-    is latency + agents·bytes / bandwidth per input. Left out: fusing what arrived, which is a few operations per number.
+    is latency + agents·bytes / bandwidth per input. Left out: fusing what arrived, a few operations per number.
 
     References
     ----------

@@ -12,7 +12,7 @@ from perfsim.techniques.base import Context, PlanRewrite, parameter
 from perfsim.techniques.speculation.phases import own_model, prompt_pass, refusal, second_model, with_rounds
 from perfsim.workloads import Phase, Plan, decode_rounds
 
-__all__ = ["ModelSwitching", "ModelRouting", "called_share"]
+__all__ = ["ModelRouting", "ModelSwitching", "called_share"]
 
 
 def called_share(*, share: float, batch: Number) -> Number:

@@ -37,8 +37,8 @@ class ExpertPaging(PlanRewrite):
     A pass loads touched·(1 − hit) experts per layer over the link to host memory or at ``bandwidth`` from storage,
     with ``latency`` per expert. ``hit`` is declared; 0 takes ``resident``, as for uniform routing and any replacement.
     ``prediction`` of the misses are known early and load behind the work of the pass; the rest is waited for. Loaded
-    experts are written to memory without extra time. The delay holds for the plan as it is here: apply paging last,
-    behind techniques that pack or shrink the experts.
+    experts are written to memory without extra time. It comes behind all techniques that pack or shrink experts, so that
+    their bytes are loaded.
 
     References
     ----------
@@ -57,6 +57,7 @@ class ExpertPaging(PlanRewrite):
     reference = "arXiv 2308.14352"
     idempotent = False
     neutral = {"resident": 1.0}
+    turn = 3
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         if not any(t.expert for p in plan.phases for t in p.graph.of_role(Role.WEIGHT)):

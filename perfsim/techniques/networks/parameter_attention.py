@@ -30,7 +30,7 @@ class ParameterAttention(GraphRewrite):
        arXiv 2410.23168.
     """
 
-    rows: float = parameter(1.0, "learned rows over the width that enters; 0 leaves the projections", least=0.0, most=1e4)
+    rows: float = parameter(1.0, "learned rows over the width that enters; 0 for none", least=0.0, most=1e4)
 
     name = "parameter-attention"
     reference = "arXiv 2410.23168"

@@ -14,8 +14,8 @@ __all__ = ["SharedBackbone"]
 class SharedBackbone(PlanRewrite):
     """Each input is ``images`` images, e.g. of two dates, which all go through the same network.
 
-    Weights are stored and read once; work and features grow in proportion. What compares the features afterwards is left
-    out: a few operations per feature.
+    Weights are stored and read once; work and features grow in proportion. What compares the features afterwards is
+    left out: a few operations per feature.
 
     References
     ----------

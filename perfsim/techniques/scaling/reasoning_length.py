@@ -16,8 +16,8 @@ class ReasoningLength(PlanRewrite):
     """The job's output, trace and answer together, becomes ``length`` times as long; some questions get no trace.
 
     ``share`` of the questions are thought about, the others answered directly in ``answer`` tokens. Expected values
-    are exact: two decodes weighted with their shares; memory holds the longer one. tpot and throughput stay per token of the
-    job as it was asked, so that they compare the same answers. A batch is taken to hold questions of one kind.
+    are exact: two decodes weighted with their shares; memory holds the longer one. tpot and throughput stay per token
+    of the job as it was asked, so that they compare the same answers. A batch is taken to hold questions of one kind.
 
     References
     ----------

@@ -28,7 +28,6 @@ class ContextualSparsity(PlanRewrite):
 
     With ``period`` a correction pass of the whole model checks every ``period`` tokens at once, and ``advance`` of
     them stay on average: per output token period/advance sparse steps and 1/advance passes over ``period`` tokens.
-    Apply it before techniques that rewrite weights, so that they act on the correction, too.
 
     References
     ----------
@@ -44,6 +43,7 @@ class ContextualSparsity(PlanRewrite):
     reference = "arXiv 2310.17157"
     idempotent = False
     neutral = {"active": 1.0}
+    turn = 1
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         if not any(phase.stage == "decode" for phase in plan.phases):

@@ -35,6 +35,7 @@ class Stitching(PlanRewrite):
     reference = "arXiv 2302.06586"
     idempotent = False
     neutral = {"small": ""}
+    turn = 1
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         if not self.small:

@@ -1,0 +1,110 @@
+"""SANA: a diffusion transformer with linear attention over strongly compressed images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from perfsim.architectures.vision.dc_decoder import DcDecoder, gated_convolutions
+from perfsim.architectures.vision.denoiser import Denoiser, modulated
+from perfsim.architectures.vision.net import Net
+from perfsim.architectures.vision.transformer import attend
+from perfsim.graph import Role
+from perfsim.ops import KeyValueSum, Linear, LinearRead, Norm, ToMap, ToTokens
+
+__all__ = ["Sana"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sana(Denoiser):
+    """Layers of linear attention, cross attention to the text, and gated convolutions; places are not encoded.
+
+    heads: of the linear attention; cross_heads: of the cross attention; expansion: of the convolutions; text_tokens,
+    text_width: of the encoded text.
+
+    References
+    ----------
+    .. [1] E. Xie et al., "SANA: Efficient High-Resolution Image Synthesis with Linear Diffusion Transformers",
+       arXiv 2410.10629, and SANA 1.5, arXiv 2501.18427.
+    """
+
+    cross_heads: int = 20
+    expansion: float = 2.5
+    text_tokens: int = 300
+    text_width: int = 2304
+    patch: int = 1
+    latent_channels: int = 32
+    shrink: int = 32
+
+    @cached_property
+    def decoder(self) -> DcDecoder:
+        """The decoder of the deep-compression autoencoder."""
+        return DcDecoder(name=f"{self.name} decoder", image_size=self.image_size, channels=self.latent_channels)
+
+    def layers(self, net: Net, image: str) -> None:
+        """Patches to tokens without places, layers, tokens to patches."""
+        self.blocks(net, net.conv("patches", image, self.hidden, self.patch, self.patch, padding=0, bias=True, tokens=True))
+
+    def blocks(self, net: Net, x: str) -> None:
+        """Layers with one modulation for all, plus a learned table in each."""
+        given = (net.step.batch, self.text_tokens, self.text_width)
+        text = self.embedded(net, "text", net.builder.tensor("text", given, net.step.dtype, Role.INPUT), "gelu")
+        text = _normed(net, "text.norm", text)
+        time = self.time(net)
+        shared = net.linear("modulation", net.act("modulation.act", time, "silu"), 6 * self.hidden)
+        side = net.step.image_size // (self.shrink * self.patch)
+        with net.block("blocks", self.depth):
+            table = net.combine("modulation.add", shared, net.weight("modulation.table", 6 * self.hidden))
+            parts = net.split("modulation.parts", table, (self.hidden,) * 6)
+            y = self._attention(net, modulated(net, "attention", x, parts[0], parts[1]))
+            x = net.add("attention.residual", net.combine("attention.gate", y, parts[2], "scale"), x)
+            x = net.add("cross.residual", self._cross(net, x, text), x)
+            y = modulated(net, "mlp", x, parts[3], parts[4])
+            y = net.builder.add(ToMap, "mlp.map", (y,), spatial=(side, side))
+            y = net.builder.add(ToTokens, "mlp.tokens", (gated_convolutions(net, y, self.expansion, "mlp"),))
+            x = net.add("mlp.residual", net.combine("mlp.gate", y, parts[5], "scale"), x)
+        table = net.weight("output.table", 2 * self.hidden)
+        ends = net.combine("output.add", net.join("output.time", time, time), table)
+        shift, scale = net.split("output.parts", ends, (self.hidden,) * 2)
+        net.linear("output", modulated(net, "output", x, shift, scale), self.patch**2 * self.latent_channels)
+
+    def _attention(self, net: Net, x: str) -> str:
+        b = net.builder
+        parts = [net.linear(f"attention.{name}", x, self.hidden, bias=False) for name in ("q", "k", "v")]
+        for index, name in enumerate(("q", "k")):
+            y = _normed(net, f"attention.{name}.norm", parts[index])
+            parts[index] = net.act(f"attention.{name}.act", y, "relu")
+        query, key, value = (
+            b.add(f"attention.{name}.heads", (part,), heads=self.heads)
+            for name, part in zip("qkv", parts, strict=True)
+        )
+        read = b.add(LinearRead, "attention.read", (query, b.add(KeyValueSum, "attention.sum", (key, value))))
+        weight = net.weight("attention.output.weight", self.heads, self.hidden // self.heads, self.hidden)
+        y = b.add(Linear, "attention.output", (read, weight), contracted=2)
+        return net.combine("attention.output_bias", y, net.weight("attention.output.bias", self.hidden), "bias")
+
+    def _cross(self, net: Net, x: str, text: str) -> str:
+        b, dim = net.builder, self.hidden // self.cross_heads
+        parts = [net.linear(f"cross.{n}", source, self.hidden) for n, source in (("q", x), ("k", text), ("v", text))]
+        for index, name in enumerate(("q", "k")):
+            parts[index] = _normed(net, f"cross.{name}.norm", parts[index])
+        query, key, value = (
+            b.add(f"cross.{name}.heads", (part,), heads=self.cross_heads)
+            for name, part in zip("qkv", parts, strict=True)
+        )
+        y = attend(net, (query, key, value), name="cross")
+        weight = net.weight("cross.output.weight", self.cross_heads, dim, self.hidden)
+        y = b.add(Linear, "cross.output", (y, weight), contracted=2)
+        return net.combine("cross.output_bias", y, net.weight("cross.output.bias", self.hidden), "bias")
+
+
+def _normed(net: Net, name: str, x: str) -> str:
+    y: str = net.builder.add(Norm, name, (x, net.weight(f"{name}.weight", net.channels(x))), function="rmsnorm")
+    return y
+
+
+def _heads(net: Net, name: str, x: str, heads: int) -> str:
+    """The same numbers as (batch, tokens, heads, dim)."""
+    batch, tokens, width = net.builder.shape(x)
+    y: str = net.builder.view(name, x, (batch, tokens, heads, width // heads))
+    return y
