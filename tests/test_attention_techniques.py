@@ -163,6 +163,18 @@ def test_a_cached_prefix_is_not_computed_again():
     assert whole.flops - half.flops == pytest.approx(products + attention, abs=vectors)
 
 
+@pytest.mark.parametrize("stack", ["ideal", "vllm"])
+def test_cached_latents_are_expanded_again(stack):
+    job = ps.Prefill(prompt_tokens=1024, dtype="bf16")
+    using = (["prefix-reuse:share=0.5"], [])
+    half, whole = (run(*u, job=job, model="deepseek-v2-lite", stack=stack) for u in using)
+    graph = half.costs[0].graph
+    again = [op for op in graph.operators if op.name.endswith("kv_up.cached")]
+    work = sum(op.work(graph.tensors).flops * graph.count(op) for op in again)
+    assert work == 2 * 512 * 512 * 16 * (128 + 128) * 27  # positions, rank, heads, key and value, layers
+    assert half.memory.kv_cache == whole.memory.kv_cache
+
+
 def test_a_cached_prefix_saves_nothing_of_the_decode():
     assert run("prefix-reuse").tpot == run().tpot
     assert run("prefix-reuse").ttft < 0.2 * run().ttft

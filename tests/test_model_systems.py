@@ -1,4 +1,4 @@
-"""Building blocks of published networks, and tasks of many calls: their arithmetic, by hand and against publications."""
+"""Building blocks of published networks and tasks of many calls: arithmetic by hand and published sizes."""
 
 import math
 
@@ -245,15 +245,15 @@ def test_two_images_share_a_backbone():
          "between the embedding and the layers of a text encoder"),
         ("gpt2", PROMPT, "conditional-convolution:experts=2", "conditional-convolution cannot apply to gpt2: it has no "
          "convolutions"),
-        ("resnet18", IMAGE, "conditional-convolution:experts=2,blocks=stage9", "conditional-convolution cannot apply to "
-         'resnet18: none of its convolutions is in blocks="stage9"'),
+        ("resnet18", IMAGE, "conditional-convolution:experts=2,blocks=stage9", "conditional-convolution cannot apply "
+         'to resnet18: none of its convolutions is in blocks="stage9"'),
         ("gpt2", PROMPT, "recurrent-router:width=8", "recurrent-router cannot apply to gpt2: it has no experts"),
-        ("resnet18", IMAGE, "text-embedding", "text-embedding cannot apply to resnet18: vectors come from one pass of a "
-         "decoder over a text; use task prefill"),
+        ("resnet18", IMAGE, "text-embedding", "text-embedding cannot apply to resnet18: vectors come from one pass of "
+         "a decoder over a text; use task prefill"),
         ("resnet18", IMAGE, "tokenizer:tokens=0.5", "tokenizer cannot apply to resnet18: it is no decoder with a "
          "vocabulary"),
-        ("resnet18", IMAGE, "hidden-state-score:method=entropy", "hidden-state-score cannot apply to resnet18: it scores "
-         "the hidden states of a prompt; use a language model with task prefill"),
+        ("resnet18", IMAGE, "hidden-state-score:method=entropy", "hidden-state-score cannot apply to resnet18: it "
+         "scores the hidden states of a prompt; use a language model with task prefill"),
         ("resnet18", IMAGE, "expert-perceptrons:experts=2", "expert-perceptrons cannot apply to resnet18: it has no "
          "perceptrons that expand and project the tokens of an image"),
         ("gpt2", PROMPT, "context-rows:rows=2", "context-rows cannot apply to gpt2: it has no attention over all "

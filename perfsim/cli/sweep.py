@@ -15,6 +15,7 @@ from perfsim.errors import InputError, UnknownNameError
 from perfsim.sweeps import METRICS, Sweep, parts_of, plan_sweep, write_sweep
 from perfsim.sweeps.axes import read_values
 from perfsim.sweeps.ranking import Ranking
+from perfsim.sweeps.stream import Evaluated, evaluated_here
 
 __all__ = ["command"]
 
@@ -56,17 +57,31 @@ def command(
         list(models), job, list(devices), count=axes.pop("count", count), stack=axes.pop("stack", options["stack"]),
         using=request.using, vary=axes, what_if=changes_of(options["changes"]), compiled=compiled, **money,
     )  # fmt: skip
-    if out is not None:
-        _write(plan, out)
-        if pareto is None:
-            _report_written(plan, out, as_json)
-            return
     ranking = Ranking(plan, _objectives(pareto) if pareto is not None else (best,), limit)
-    with _progress(plan) as advance:
-        for part in parts_of(plan):
-            ranking.add(part, plan.evaluate(part))
-            advance(ranking.last)
+    with _evaluation(scheduler) as evaluated:
+        if out is not None:
+            _write(plan, out, evaluated)
+            if pareto is None:
+                _report_written(plan, out, as_json)
+                return
+        with _progress(plan) as advance:
+            parts = parts_of(plan)
+            for part, result in zip(parts, evaluated(plan, parts), strict=True):
+                ranking.add(part, result)
+                advance(ranking.last)
     _show(plan, ranking, pareto, as_json)
+
+
+@contextmanager
+def _evaluation(scheduler: str | None) -> Iterator[Evaluated]:
+    """Who evaluates the parts: this process, or a cluster."""
+    if scheduler is None:
+        yield evaluated_here
+        return
+    from perfsim.sweeps.distributed import connected, evaluated_by
+
+    with connected(scheduler) as client:
+        yield evaluated_by(client)
 
 
 def _axes(varied: tuple[str, ...]) -> dict[str, Any]:
@@ -114,10 +129,10 @@ def _progress(plan: Sweep) -> Iterator[Any]:
         yield advance
 
 
-def _write(plan: Sweep, out: str) -> None:
+def _write(plan: Sweep, out: str, evaluated: Evaluated) -> None:
     try:
         with _progress(plan) as advance:
-            known = write_sweep(plan, out, advance)
+            known = write_sweep(plan, out, advance, evaluated=evaluated)
     except KeyboardInterrupt:
         click.echo(f"perfsim: finished parts are kept in {out}.parts; run the same command again to go on", err=True)
         raise

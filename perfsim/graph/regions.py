@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from perfsim.errors import GraphError
 from perfsim.graph.graph import OperatorGraph
@@ -89,5 +90,7 @@ def _moved(tensor: Tensor, name: str, region: str, renamed: dict[str, str]) -> T
 def _copied(op: Operator, region: str, part: str, names: dict[str, str]) -> Operator:
     inputs = tuple(names.get(name, name) for name in op.inputs)
     outputs = tuple(names.get(name, name) for name in op.outputs)
-    return replace(op, name=_renamed(op.name, region, part), inputs=inputs, outputs=outputs, region=part)
+    within = {f.name: getattr(op, f.name) for f in fields(op) if isinstance(getattr(op, f.name), Operator)}
+    changed: dict[str, Any] = {name: _copied(inner, region, part, names) for name, inner in within.items()}
+    return replace(op, name=_renamed(op.name, region, part), inputs=inputs, outputs=outputs, region=part, **changed)
 

@@ -123,9 +123,10 @@ def _phase(p: Prediction, job: Job, plan: Plan, index: int, names: list[str]) ->
     phase, cost = plan.phases[index], p.costs[index]
     graph = place_on_chip(phase.graph) if p.stack.on_chip else phase.graph
     values = {_SYMBOLS[name]: getattr(job, name) for name in names}
+    if any(is_array(getattr(op, "context", None)) for op in graph.operators):
+        return _numbers(p, index)  # a decode whose length a technique states
     for op, known in zip(graph.operators, cost.graph.operators, strict=True):
-        context = getattr(op, "context", None)
-        if not is_array(context) and context == _symbol("C"):
+        if getattr(op, "context", None) == _symbol("C"):
             values["C"] = known.context  # type: ignore[attr-defined]
     formulas = tuple(_formulas(graph, kernels_of(graph, p.stack), sympy.sympify))
     used = {symbol.name for formula in formulas for symbol in formula.flops.free_symbols | formula.traffic.free_symbols}

@@ -13,7 +13,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -61,6 +61,11 @@ EDGE_PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What is fitted to the rows of one kind of core, by stack."""
+
+SHARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"ncnn": ("bandwidth_efficiency", "tile_setup", "tile_winograd", "dtype.int8.tile_winograd")}
+)
+"""What all cores share, by stack: fitted to all rows at the numbers of each core."""
 
 FILES: Mapping[str, str] = MappingProxyType(
     {
@@ -166,33 +171,40 @@ def _software(row: Mapping[str, str]) -> tuple[str, bool, str] | None:
 
 
 def edge_problem(name: str, on: str, _dtype: str = "") -> Problem:
-    """Numbers of one stack for one kind of core: rows of all chips that have it.
+    """Numbers of one stack for one kind of core, or those that all cores share.
 
-    name: stack; on: a core (``cortex-a72``) or a chip. Rows of all number formats are fitted together.
-    Left out are the other rows of that core; where there are none, those of other cores.
+    name: stack; on: a core (``cortex-a72``), a chip, or ``all`` for the shared numbers. Rows of all number formats are
+    fitted together. Left out are the other rows of that core; where there are none, those of other cores.
 
     Raises
     ------
     InputError
-        if no fitted row has that core.
+        if no fitted row has that core, or if the stack shares no number.
     """
     every = [row for row in read_rows(data_root() / "measurements" / FILES[name]) if row.stack == name]
-    rows = [row for row in every if row.metric == "runtime" and on in (row.device, _core(name, row.device))]
-    halves = {half: [row for row in rows if row.fitted is half] for half in (True, False)}
-    if not halves[True]:
+    every = [row for row in every if row.metric == "runtime"]
+    rows = [row for row in every if on in ("all", row.device, _core(name, row.device))]
+    fit, unseen = ([row for row in rows if row.fitted is half] for half in (True, False))
+    chosen = SHARED.get(name, ()) if on == "all" else _own(name, fit)
+    if not fit or not chosen:
         known = sorted({_core(name, row.device) for row in every if row.fitted})
-        raise InputError(f"{name} has no fitted rows of {on}; expected one of {', '.join(known)}")
-    unseen = halves[False] or [row for row in every if row.metric == "runtime" and not row.fitted]
-    start = stack(name).on(device(halves[True][0].device))
-    cores = any(row.operating_point not in ("", "1-core") for row in halves[True])
-    eights = any(row.job.dtype == "int8" for row in halves[True])
-    chosen = tuple(
-        p for p in EDGE_PARAMETERS[name] if (cores or p != "core_contention") and (eights or "int8" not in p)
-    )
+        raise InputError(f"{name} has no rows to fit for {on}; expected one of {', '.join(known)}")
+    general = stack(name)
     return Problem(
-        start, chosen, lambda s: _pairs(halves[True], s), lambda s: _pairs(unseen, s),
-        f"{name} on {on}, {len({row.device for row in rows})} chips",
+        general if on == "all" else general.on(device(fit[0].device)), chosen,
+        partial(_pairs, fit), partial(_pairs, unseen or [row for row in every if not row.fitted]),
+        f"{name} on {on}, {len({row.device for row in rows})} chip(s)",
     )  # fmt: skip
+
+
+def _own(name: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    """The numbers of one kind of core that rows can fix: contention needs different numbers of cores."""
+    silent = set()
+    if len({row.operating_point for row in rows}) < 2:
+        silent.add("core_contention")
+    if not any(row.job.dtype == "int8" for row in rows):
+        silent.add("dtype.int8.compute_efficiency")
+    return tuple(parameter for parameter in EDGE_PARAMETERS[name] if parameter not in silent)
 
 
 @lru_cache(maxsize=256)
@@ -206,7 +218,7 @@ def _core(name: str, chip: str) -> str:
 
 
 def _pairs(rows: Sequence[Row], under: Stack) -> list[tuple[float, float]]:
-    return [(float(_planned(row).repriced(under).runtime), row.value) for row in rows]
+    return [(float(_planned(row).repriced(under.on(device(row.device))).runtime), row.value) for row in rows]
 
 
 @lru_cache(maxsize=4096)

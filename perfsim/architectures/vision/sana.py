@@ -61,7 +61,7 @@ class Sana(Denoiser):
             x = net.add("cross.residual", self._cross(net, x, text), x)
             y = modulated(net, "mlp", x, parts[3], parts[4])
             y = net.builder.add(ToMap, "mlp.map", (y,), spatial=(side, side))
-            y = net.builder.add(ToTokens, "mlp.tokens", (gated_convolutions(net, y, self.expansion, "mlp"),))
+            y = net.builder.add(ToTokens, "mlp.tokens", (gated_convolutions(net, y, self.expansion),))
             x = net.add("mlp.residual", net.combine("mlp.gate", y, parts[5], "scale"), x)
         table = net.weight("output.table", 2 * self.hidden)
         ends = net.combine("output.add", net.join("output.time", time, time), table)
@@ -70,41 +70,35 @@ class Sana(Denoiser):
 
     def _attention(self, net: Net, x: str) -> str:
         b = net.builder
-        parts = [net.linear(f"attention.{name}", x, self.hidden, bias=False) for name in ("q", "k", "v")]
-        for index, name in enumerate(("q", "k")):
-            y = _normed(net, f"attention.{name}.norm", parts[index])
-            parts[index] = net.act(f"attention.{name}.act", y, "relu")
-        query, key, value = (
-            b.add(f"attention.{name}.heads", (part,), heads=self.heads)
-            for name, part in zip("qkv", parts, strict=True)
-        )
+        query, key, value = self._projected(net, "attention", {"q": x, "k": x, "v": x}, self.heads, bias=False)
+        query, key = (net.act(f"attention.{n}.act", y, "relu") for n, y in (("q", query), ("k", key)))
         read = b.add(LinearRead, "attention.read", (query, b.add(KeyValueSum, "attention.sum", (key, value))))
-        weight = net.weight("attention.output.weight", self.heads, self.hidden // self.heads, self.hidden)
-        y = b.add(Linear, "attention.output", (read, weight), contracted=2)
-        return net.combine("attention.output_bias", y, net.weight("attention.output.bias", self.hidden), "bias")
+        return self._output(net, "attention", read)
 
     def _cross(self, net: Net, x: str, text: str) -> str:
-        b, dim = net.builder, self.hidden // self.cross_heads
-        parts = [net.linear(f"cross.{n}", source, self.hidden) for n, source in (("q", x), ("k", text), ("v", text))]
-        for index, name in enumerate(("q", "k")):
-            parts[index] = _normed(net, f"cross.{name}.norm", parts[index])
-        query, key, value = (
-            b.add(f"cross.{name}.heads", (part,), heads=self.cross_heads)
-            for name, part in zip("qkv", parts, strict=True)
-        )
-        y = attend(net, (query, key, value), name="cross")
-        weight = net.weight("cross.output.weight", self.cross_heads, dim, self.hidden)
-        y = b.add(Linear, "cross.output", (y, weight), contracted=2)
-        return net.combine("cross.output_bias", y, net.weight("cross.output.bias", self.hidden), "bias")
+        parts = self._projected(net, "cross", {"q": x, "k": text, "v": text}, self.cross_heads, bias=True)
+        return self._output(net, "cross", attend(net, parts, name="cross"))
+
+    def _projected(
+        self, net: Net, name: str, sources: dict[str, str], heads: int, *, bias: bool
+    ) -> tuple[str, str, str]:  # fmt: skip
+        """Queries, keys and values (batch, tokens, heads, dim); the first two with a norm over all heads."""
+        b, shape, parts = net.builder, (heads, self.hidden // heads), []
+        for part, source in sources.items():
+            y = b.add(Linear, f"{name}.{part}", (source, net.weight(f"{name}.{part}.weight", self.hidden, *shape)))
+            if bias:
+                y = net.combine(f"{name}.{part}.add_bias", y, net.weight(f"{name}.{part}.bias", *shape), "bias")
+            if part != "v":
+                y = b.add(Norm, f"{name}.{part}.norm", (y, net.weight(f"{name}.{part}.norm.weight", *shape)), function="rmsnorm")
+            parts.append(y)
+        return parts[0], parts[1], parts[2]
+
+    def _output(self, net: Net, name: str, x: str) -> str:
+        weight = net.weight(f"{name}.output.weight", *net.builder.shape(x)[2:], self.hidden)
+        y = net.builder.add(Linear, f"{name}.output", (x, weight), contracted=2)
+        return net.combine(f"{name}.output_bias", y, net.weight(f"{name}.output.bias", self.hidden), "bias")
 
 
 def _normed(net: Net, name: str, x: str) -> str:
     y: str = net.builder.add(Norm, name, (x, net.weight(f"{name}.weight", net.channels(x))), function="rmsnorm")
-    return y
-
-
-def _heads(net: Net, name: str, x: str, heads: int) -> str:
-    """The same numbers as (batch, tokens, heads, dim)."""
-    batch, tokens, width = net.builder.shape(x)
-    y: str = net.builder.view(name, x, (batch, tokens, heads, width // heads))
     return y

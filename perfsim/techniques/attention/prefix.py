@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from perfsim.architectures import DecoderModel
-from perfsim.graph import OperatorGraph, Role, Tensor
+from perfsim.graph import Operator, OperatorGraph, Role, Tensor
 from perfsim.graph.edit import reshaped
-from perfsim.ops import Embedding
+from perfsim.ops import Embedding, Linear
 from perfsim.quantities.numbers import Number, maximum
-from perfsim.techniques.attention.sites import causal_sites
+from perfsim.techniques.attention.sites import caches_of, causal_sites
 from perfsim.techniques.base import Context, PlanRewrite, parameter
 from perfsim.workloads import Phase, Plan
 
@@ -24,7 +24,7 @@ class PrefixReuse(PlanRewrite):
     cache holds the whole prompt and is counted for every sequence: prefixes that several sequences of a batch share are
     not stored once (a bound from above). Time to find the prefix is not counted. Decoding does not change.
 
-    Left out: a latent cache that is expanded in the prompt pass expands the new positions only.
+    A cache of latents is expanded to keys and values for the cached positions, too, in every layer again.
 
     References
     ----------
@@ -68,4 +68,26 @@ def with_new_tokens(graph: OperatorGraph, tokens: Number) -> OperatorGraph:
             return tensor
         return tensor.replace(shape=(tensor.shape[0], tokens))
 
-    return reshaped(replace(graph, tensors={name: cut(tensor) for name, tensor in graph.tensors.items()}))
+    fewer = reshaped(replace(graph, tensors={name: cut(tensor) for name, tensor in graph.tensors.items()}))
+    return _expanded_again(fewer, tokens)
+
+
+def _expanded_again(graph: OperatorGraph, tokens: Number) -> OperatorGraph:
+    """The graph in which keys and values that are made of cached latents are made for the cached positions, too."""
+    tensors, before = dict(graph.tensors), dict[str, Operator]()
+    for site in causal_sites(graph):
+        expand = graph.producer(site.inputs[1])
+        maker = None if expand is None else graph.producer(expand.inputs[0])
+        caches = [name for name in caches_of(graph, site) if not tensors[name].view_of]
+        if tensors[site.inputs[1]].role is Role.KV_CACHE or not isinstance(maker, Linear) or len(caches) != 1:
+            continue
+        old, new = tensors[maker.inputs[0]], f"{maker.name}.cached"
+        batch, _, rank = old.shape
+        cached = (batch, site.context - tokens, rank)
+        tensors[new] = tensors[caches[0]].replace(name=new, shape=cached, view_of=caches[0], region=site.region)
+        outputs = tuple(f"{name}.cached" for name in maker.outputs)
+        tensors |= {made: tensors[name].replace(name=made) for made, name in zip(outputs, maker.outputs, strict=True)}
+        again = replace(maker, name=new, inputs=(new, *maker.inputs[1:]), outputs=outputs)
+        before[site.name] = again
+    operators = (each for op in graph.operators for each in ([before[op.name], op] if op.name in before else [op]))
+    return reshaped(replace(graph, operators=tuple(operators), tensors=tensors))

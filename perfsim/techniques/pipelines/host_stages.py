@@ -44,7 +44,7 @@ class HostStages(PlanRewrite):
 
     References
     ----------
-    .. [1] A. AlSaad et al., "Beyond Inference: Performance Analysis of DNN Server Overheads for Computer Vision",
+    .. [1] A. F. AbouElhamayed et al., "Beyond Inference: Performance Analysis of DNN Server Overheads for Computer Vision",
        arXiv 2403.12981.
     """
 

@@ -32,7 +32,7 @@ def narrow_products(
         if source not in copies:
             copies[source] = f"{source}.quantized"
             narrow = with_scales(features, tensors[source], group, scale_bits)
-            tensors[copies[source]] = tensors[source].replace(name=copies[source], dtype=narrow)
+            tensors[copies[source]] = tensors[source].replace(name=copies[source], dtype=narrow, region=op.region)
             operators.append(Quantize(f"{source}.quantize", (source,), (copies[source],), op.region))
         for name in stored_weights(op, graph) if weights is not None else ():
             tensors[name] = tensors[name].replace(dtype=weights)

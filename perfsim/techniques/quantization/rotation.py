@@ -22,7 +22,7 @@ def rotated_products(graph: OperatorGraph, chosen: Collection[str]) -> OperatorG
         source = op.inputs[0]
         if source not in copies:
             copies[source] = f"{source}.rotated"
-            tensors[copies[source]] = tensors[source].replace(name=copies[source])
+            tensors[copies[source]] = tensors[source].replace(name=copies[source], region=op.region)
             operators.append(Hadamard(f"{source}.rotate", (source,), (copies[source],), op.region))
         raw = tuple(f"{name}.rotated_out" for name in op.outputs)
         tensors |= {new: tensors[old].replace(name=new) for new, old in zip(raw, op.outputs, strict=True)}
