@@ -23,7 +23,8 @@ JOB = ps.Decode(dtype="bf16")
 
 def asked():
     return plan_sweep(
-        ["llama-3.1-8b", "gpt2"], JOB, "h100-sxm5-80gb", stack="vllm", batch=range(1, 41), context_length=range(64, 2064, 100),
+        ["llama-3.1-8b", "gpt2"], JOB, "h100-sxm5-80gb", stack="vllm",
+        batch=range(1, 41), context_length=range(64, 2064, 100),
         vary={"device.memory.main.bandwidth": ["2 TB/s", "4 TB/s"]},
     )  # fmt: skip
 
@@ -89,5 +90,8 @@ def test_the_command_line_on_a_running_cluster(client):
 
 def test_an_absent_scheduler_is_one_line(monkeypatch):
     monkeypatch.setattr("perfsim.sweeps.distributed.WAITING", 0.3)
-    with pytest.raises(InputError, match='scheduler "tcp://127.0.0.1:9": does not answer'), connected("tcp://127.0.0.1:9"):
+    with (
+        pytest.raises(InputError, match=r'scheduler "tcp://127\.0\.0\.1:9": does not answer'),
+        connected("tcp://127.0.0.1:9"),
+    ):
         pass

@@ -100,6 +100,14 @@ def test_narrow_experts_load_faster():
     assert run(using, "precision-by-part:experts=4").tpot == four.tpot  # paging comes behind, in whatever order stated
 
 
+def test_experts_of_two_widths_cost_their_mean():
+    both = run("expert-precision:share=0.25,bits=2,other=4,group=128").memory.weights
+    mean = 0.25 * (2 + 18 / 128) + 0.75 * (4 + 20 / 128)
+    assert run().memory.weights - both == pytest.approx(LAYERS * 8 * EXPERT * (1 - mean / 16), rel=1e-9)
+    with pytest.raises(InputError, match="it has no experts with stored weights"):
+        run("expert-precision", model="llama-2-7b")
+
+
 def test_experts_are_paged_once():
     with pytest.raises(InputError, match="its experts are paged already"):
         run("expert-paging:bandwidth=1e9", "expert-paging:bandwidth=1e9")
@@ -114,3 +122,15 @@ def test_adapters_that_are_experts_cannot_be_folded():
     assert real[1] > 1.3 * real[0]  # six small kernels per matrix
     with pytest.raises(InputError, match="top_k=9 of experts=8 adapters cannot be used; use at most 8"):
         run("adapter-experts:top_k=9", model="llama-2-7b")
+
+
+@pytest.mark.parametrize("name", ["expert-top-k:top_k=1.5", "expert-precision", "expert-paging:hit=0.5,prediction=0.5"])
+def test_sweeps_equal_single_predictions(name):
+    job = ps.Inference(prompt_tokens=64, output_tokens=8, dtype="bf16")
+    rates = ["2 TB/s", "4 TB/s"]
+    path = "device.memory.hbm.bandwidth"
+    swept = ps.sweep("mixtral-8x7b", job, H200, using=[name], batch=[1, 64], vary={path: rates}, metrics=["runtime"])
+    for row, batch in zip(swept["runtime"].values.squeeze(), (1, 64), strict=True):
+        for runtime, rate in zip(row, rates, strict=True):
+            single = ps.predict("mixtral-8x7b", job.replace(batch=batch), H200, using=[name], what_if={path: rate})
+            assert runtime == pytest.approx(single.runtime, rel=1e-12)

@@ -15,7 +15,7 @@ from perfsim.ops.conditional import KernelMix, PerExampleConv
 from perfsim.ops.factorize import SingularValues
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.techniques.calls.anchor_scores import scored_pairs
-from perfsim.techniques.calls.comparison_calls import comparisons
+from perfsim.techniques.calls.ranking_comparisons import comparisons
 from perfsim.techniques.calls.sparse_retrieval import visited_share
 from perfsim.techniques.calls.transmitted_features import message_bytes
 from perfsim.workloads import Inference, Prefill, SinglePass
@@ -49,7 +49,7 @@ def test_comparisons_of_a_ranking():
     assert comparisons(passages=128, variant="sort", passes=10) == 128 * 7
     assert comparisons(passages=100, variant="slide", passes=10) == 990  # K·(N − 1)
     assert comparisons(passages=10, variant="slide", passes=99) == 45  # never more than all
-    one, few = predicted("gpt2", PROMPT), predicted("gpt2", PROMPT, "comparison-calls:passages=100,variant=slide")
+    one, few = predicted("gpt2", PROMPT), predicted("gpt2", PROMPT, "ranking-comparisons:passages=100,variant=slide")
     assert few.runtime == pytest.approx(one.runtime * 990 / 4950)
 
 
@@ -230,6 +230,15 @@ def test_wider_instead_of_deeper():
     assert wide.memory.weights / 2 == rest + layer + 4 * perceptron + 4 * 1024  # a router of four
     products = 2 * 24 * 197 * 2 * 1024 * 4096  # of all perceptrons
     assert wide.flops - plain.flops == pytest.approx(products, rel=0.01)  # and routers, activations, sums
+
+
+def test_a_stack_that_runs_three_times_is_stored_once():
+    plain, looped = (predicted("gpt2", PROMPT, *u) for u in ([], ["recursive-layers:layers=4"]))
+    layer = 12 * 768 * 768 + 13 * 768  # products, biases, two norms
+    assert plain.memory.weights - looped.memory.weights == 2 * 8 * layer
+    assert (looped.flops, looped.traffic, looped.memory.kv_cache) == (plain.flops, plain.traffic, plain.memory.kv_cache)
+    uneven = predicted("gpt2", PROMPT, "recursive-layers:layers=5")  # 5 + 5 + 2
+    assert plain.memory.weights - uneven.memory.weights == 2 * 7 * layer
 
 
 def test_two_images_share_a_backbone():

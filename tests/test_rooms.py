@@ -45,6 +45,7 @@ LAZY_LIBRARIES = {
     "onnx",
     "numba",
     "distributed",
+    "optuna",
     "pyarrow",
     "h5netcdf",
     "h5py",

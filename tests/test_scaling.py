@@ -140,6 +140,18 @@ def test_sweeps_agree_with_single_predictions(using):
     assert swept.runtime.values.ravel().tolist() == pytest.approx(single)
 
 
+@pytest.mark.parametrize("other", ["parallel:pipeline=2", "low-rank:ratio=0.25", "weight-quantization:bits=4"])
+def test_phases_without_layers_stand_beside_other_techniques(other):
+    chain = ["host-stages:before=a=0.1", "retrieval:passages=2,vectors=1e5", other]
+    job = ps.Inference(prompt_tokens=64, output_tokens=8, dtype="bf16")
+    one, two = (
+        ps.predict("qwen2.5-7b", job, on=CARD, using=using, count=2 if "parallel" in other else 1)
+        for using in (chain, chain[::-1])
+    )
+    assert one.runtime == pytest.approx(two.runtime)
+    assert one.phase("prefill/search").flops == pytest.approx(1e5 * (2 * 768 + 1))
+
+
 def test_frames_reuse_features():
     job = ps.SinglePass(dtype="fp16")
     key, half, p = (

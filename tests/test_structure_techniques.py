@@ -185,6 +185,16 @@ def test_dense_times_sparse():
     assert one.memory.weights - others == pytest.approx(LAYERS * (4 * square + 2 * up + down), rel=1e-7)  # whole bytes
 
 
+def test_thin_factors_beside_a_sparse_matrix():
+    both = run(STEP, "low-rank-plus-sparse:rank=64,density=0.25,index=bitmap")
+    thin = 64 * (4 * (4096 + 4096) + 3 * (4096 + 11008)) * 2
+    saved = run(STEP).memory.weights - both.memory.weights
+    assert saved == pytest.approx(LAYERS * (LAYER * (16 - 4 - 1) / 8 - thin), rel=1e-9)
+    sparse = run(STEP, "unstructured-sparsity:density=0.25,index=bitmap")
+    assert sparse.flops < both.flops < run(STEP).flops
+    assert sparse.tpot < both.tpot < run(STEP).tpot
+
+
 def test_factors_are_not_spread_over_devices():
     with pytest.raises(InputError, match="the factors are not spread over devices; use count=1"):
         ps.predict("llama-2-7b", STEP, H100, count=2, using=["monarch"])
@@ -257,6 +267,27 @@ def test_a_stream_costs_a_step_instead_of_a_clip():
     assert step.memory.kv_cache > 0
     with pytest.raises(InputError, match="only networks for clips with one pathway"):
         run(FRAME, "continual-inference", model="resnet50")
+
+
+def test_wide_networks_move_fewer_bytes_for_the_same_work():
+    job = FRAME.replace(batch=512)
+    where = {"model": "resnet50", "on": "a100-sxm4-80gb", "stack": "pytorch-channels-last"}
+    plain, wide, uniform = (
+        run(job, *using, **where)
+        for using in ((), ("compound-scaling:growth=4",), ("compound-scaling:growth=4,width_share=0.3333",))
+    )
+    assert wide.flops / plain.flops == pytest.approx(4, rel=0.05)
+    assert uniform.flops / plain.flops == pytest.approx(4, rel=0.05)
+    assert wide.traffic / plain.traffic == pytest.approx(4 ** (1 - 0.8 / 2), rel=0.1)  # growth^(1 - width_share / 2)
+    assert wide.runtime < uniform.runtime
+
+
+def test_only_pointwise_convolutions_are_sparse():
+    job = FRAME.replace(dtype="fp32")
+    using = "unstructured-sparsity:density=0.2,index=csr-16,products={}"
+    some, every = (run(job, using.format(which), model="mobilenetv1").costs[0].graph for which in ("pointwise", "all"))
+    assert {op.fusion_kind for op in some.operators if op.kind == "sparse-product"} == {"conv"}
+    assert {op.fusion_kind for op in every.operators if op.kind == "sparse-product"} == {"conv", "depthwise-conv"}
 
 
 def test_transforms_as_products():

@@ -28,7 +28,7 @@ NO_ANSWER = 1
     "--so-that", "so_that", required=True, multiple=True, metavar="CONSTRAINT",
     help='Repeatable: "tpot <= 20 ms", "cost <= 0.01 USD", "bound == memory", fits.',
 )  # fmt: skip
-@click.option("--between", metavar="LOW:HIGH", help='Range, e.g. "1 TB/s:8 TB/s". Default: 10^-6 to 10^6 of the present.')
+@click.option("--between", metavar="LOW:HIGH", help='Range, e.g. "1 TB/s:8 TB/s". Default: around the present value.')
 @click.option("--largest", "want", flag_value="largest", help="The largest value. Default: what the constraints bound.")
 @click.option("--smallest", "want", flag_value="smallest", help="The smallest value.")
 @job_options

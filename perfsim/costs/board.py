@@ -1,4 +1,4 @@
-"""Energies of boards that state none: shares of the power limit at the rated rates, or those of a chip of another process.
+"""Energies of boards that state none: by shares of the power limit, or scaled from a chip of another process.
 
 They become data of the device when it is read, marked as derived. A what-if on a peak, a bandwidth or the power limit
 leaves them as they are: an operation costs what it costs, however many of them a second holds.
@@ -7,6 +7,7 @@ leaves them as they are: an operation costs what it costs, however many of them 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from perfsim.costs.technology import switching_energy, technology_factor
@@ -37,15 +38,16 @@ IDLE_SHARE = 0.12
 """Power over the limit [1] of a device that waits, where it has no reading of its own: H100 69-75.6 W of 700 W, A100
 58.1 W of 400 W in public nvidia-smi logs."""
 
-SHARES: Mapping[str, float] = {"busy": BUSY_SHARE, "serving": SERVING_SHARE, "idle": IDLE_SHARE}
+SHARES: Mapping[str, float] = MappingProxyType({"busy": BUSY_SHARE, "serving": SERVING_SHARE, "idle": IDLE_SHARE})
+"""Power by name below ``power``, over the limit [1]."""
 
 CACHE_ENERGY = 5e-12
-"""Energy per byte that a last-level cache serves [J/byte]: 0.625 pJ per bit, textbook order of magnitude. Bytes from main
-memory pass the cache too; theirs is part of the memory's."""
+"""Energy per byte that a last-level cache serves [J/byte]: 0.625 pJ per bit, textbook order of magnitude. Bytes from
+main memory pass the cache too; theirs is part of the memory's."""
 
 LINK_ENERGY: Mapping[str, tuple[float, str]] = {
     "PCIe Gen3": (4.0e-12 * 8, "4 pJ per bit of a PCIe 3 transceiver"),
-    "PCIe Gen4": (6.0e-12 * 8, "6 pJ per bit, upper end of 1.93 to 6 for PCIe 4, of which the lower is the sender alone"),
+    "PCIe Gen4": (6.0e-12 * 8, "6 pJ per bit, upper end of 1.93 to 6 for PCIe 4; the lower is the sender alone"),
     "PCIe Gen5": (11.4e-12 * 8, "11.4 pJ per bit, upper end of 7.6 to 11.4 for PCIe 5"),
     "NVLink": (5.5e-12 * 8, "5.5 pJ per bit of a 112 Gbit/s SerDes; short-reach NVLink claims 1.2 to 1.3"),
 }
@@ -57,7 +59,8 @@ _REFERENCE = {"limit": 400.0, "peak": 312e12, "node": 7e-9}
 _PER_BIT: Mapping[str, tuple[float, str]] = {
     "HBM3E": (3.44e-12, "IEDM 2023"), "HBM3": (3.92e-12, "between HBM2E and HBM3E"), "HBM2E": (4.3e-12, "IEDM 2023"),
     "HBM2": (3.97e-12, "MICRO 2017"), "HBM": (3.97e-12, "of HBM2"), "GDDR6": (7.25e-12, "vendor brief"),
-    "DDR5": (11.85e-12, "simulated sequential traffic"), "LPDDR5X": (3.5e-12, "mid of 2.5 to 4.5, not read in a source"),
+    "DDR5": (11.85e-12, "simulated sequential traffic"),
+    "LPDDR5X": (3.5e-12, "mid of 2.5 to 4.5, not read in a source"),
     "LPDDR5": (4.0e-12, "mid of 3 to 5, not read in a source"),
     "LPDDR4X": (4.75e-12, "mid of 3.5 to 6, not read in a source"),
     "LPDDR4": (6.0e-12, "mid of 4 to 8, not read in a source"),
@@ -71,8 +74,8 @@ _TECHNOLOGY = "technology_scaling"
 def share_sources() -> dict[str, str]:
     """Titles of the sources of derived energies."""
     return {
-        _SOURCE: "Power limit × shares fitted to power of vLLM on H100 and A100 (measurements/power.csv; docs/energy.md)",
-        _TECHNOLOGY: "A. Stillmaker, B. Baas, Integration 58, 2017: scaling of energy between processes; docs/energy.md",
+        _SOURCE: "Power limit × shares fitted to power of vLLM on H100 and A100 (docs/energy.md)",
+        _TECHNOLOGY: "A. Stillmaker, B. Baas, Integration 58, 2017: energy of a process (docs/energy.md)",
     }
 
 
@@ -98,7 +101,7 @@ def board_energies(data: Mapping[str, Datum], info: Mapping[str, Any]) -> dict[s
 def point_energies(
     point: Mapping[str, Datum], data: Mapping[str, Datum], info: Mapping[str, Any]
 ) -> dict[str, Datum]:
-    """Energies at an operating point: by its own power limit, else by the square of its voltage; none if it has neither."""
+    """Energies at an operating point: by its own power limit, else by the square of its voltage, else none."""
     if "power.maximum" in point:
         stated = {path: datum for path, datum in data.items() if datum.source != _SOURCE}
         found = board_energies({**stated, **point}, info)
@@ -186,5 +189,6 @@ def _beside(data: Mapping[str, Datum], info: Mapping[str, Any], main: str) -> di
             technology = str(info.get(f"link.{parts[1]}.technology", ""))
             known = next((value for name, value in LINK_ENERGY.items() if technology.startswith(name)), None)
             if known is not None:
-                found[f"energy.link.{parts[1]}"] = _derived(known[0], "energy_per_byte", known[1], _SOURCE, "unverified")
+                joules, text = known
+                found[f"energy.link.{parts[1]}"] = _derived(joules, "energy_per_byte", text, _SOURCE, "unverified")
     return found

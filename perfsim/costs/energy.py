@@ -24,10 +24,10 @@ def dynamic_energy(*, work: Number, energy: Number) -> Number:
 def issue_slots(*, busy: Number, peak: Number) -> Number:
     """Operations that the matrix unit could have done while its kernels ran [FLOP], which is what they cost.
 
-    busy: time that kernels spend computing [s]; peak [FLOP/s]. A kernel that reaches half of the peak draws about the power
-    of one that reaches all of it: operands move and pipelines wait under full clocks. H200 rows of
+    busy: time that kernels spend computing [s]; peak [FLOP/s]. A kernel that reaches half of the peak draws about the
+    power of one that reaches all of it: operands move and pipelines wait under full clocks. H200 rows of
     ai-dynamo/aiconfigurator show long products at 0.92 of the power limit, the diffusion models of
-    ml-energy/leaderboard@0cd52dab897c 0.9 to 0.98 at 0.3 of the peak.
+    ml-energy/leaderboard@0cd52dab897c most often 0.9 to 0.98 at 0.3 of the peak.
     """
     return busy * peak
 
@@ -35,8 +35,8 @@ def issue_slots(*, busy: Number, peak: Number) -> Number:
 def rated_energy(*, dynamic: Number, rated: Number, budget: Number, runtime: Number) -> Number:
     """Dynamic energy [J], less what a board saves that falls back to a lower voltage at its rated power limit.
 
-    dynamic: at full voltage [J]; rated: the same work on the board as rated [J]; budget: rated limit less busy power [W];
-    runtime: on the board as rated [s], which holds whatever clock it fell back to.
+    dynamic: at full voltage [J]; rated: the same work on the board as rated [J]; budget: rated limit less busy power
+    [W]; runtime: on the board as rated [s], which holds whatever clock it fell back to.
     """
     return dynamic * minimum(1.0, budget * runtime / rated)
 
@@ -92,10 +92,10 @@ def _per_operation(dtype: DType, device: Device, energies: dict[str, Number]) ->
     found = next((energies[name] for name in names if name in energies), None)
     if found is not None:
         return found
-    known = next(((n, e) for n, e in energies.items() if n.startswith("tensor.") and f"compute.{n}" in device.data), None)
+    known = next((name for name in energies if name.startswith("tensor.") and f"compute.{name}" in device.data), None)
     if known is None:
         return 0.0
-    return known[1] * device.get(f"compute.{known[0]}") / device.peak(Unit.TENSOR, dtype)
+    return energies[known] * device.get(f"compute.{known}") / device.peak(Unit.TENSOR, dtype)
 
 
 def _bytes(phase: PhaseCost, device: Device, energies: dict[str, Number]) -> Number:

@@ -64,7 +64,8 @@ class PhaseCost:
     device waits for the host [s]; step_runtimes: of each step, an array if they differ [s]; serving: host time per
     sequence between steps, part of the runtime [s]; phase: what was costed; misfits: what no level has room
     for, None without a plan for scratchpads; rated_runtime: on the device without what-ifs [s], None where that is the
-    runtime; throttling: part of the runtime that a power limit adds [s]. A share of the phase below 1 scales the totals, not the step runtimes.
+    runtime; throttling: part of the runtime that a power limit adds [s]. A share of the phase below 1
+    scales the totals, not the step runtimes.
     """
 
     phase: Phase

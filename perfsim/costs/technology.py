@@ -27,8 +27,8 @@ NODES = tuple(sorted(ENERGY))
 def technology_factor(*, node: float, reference: float, voltage: float = 0.8) -> float:
     """Energy in one process over that in another, at the same supply voltage [1].
 
-    node, reference: smallest feature as the process is named [m], from 3 to 130 nm; between two entries of the table the
-    factor is interpolated in logarithms, below 7 nm it goes with the square root of the node, as the published code
+    node, reference: smallest feature as the process is named [m], from 3 to 130 nm; between two entries of the table
+    the factor is interpolated in logarithms, below 7 nm it goes with the square root of the node, as the published code
     does; voltage: 0.8 to 1.0 V, where the fits are monotone in the node [V].
 
     Raises
@@ -51,7 +51,7 @@ def _relative(node: float, voltage: float) -> float:
     if not 2.9e-9 <= node <= NODES[-1] * (1 + 1e-9):
         raise InputError(f"node {node * 1e9:g} nm: expected 3 to 130 nm, the range of the scaling table")
     if node <= NODES[0]:
-        return _polynomial(NODES[0], voltage) * (node / NODES[0]) ** 0.5
+        return float(_polynomial(NODES[0], voltage) * (node / NODES[0]) ** 0.5)
     above = next(n for n in NODES if n >= node * (1 - 1e-9))
     below = NODES[NODES.index(above) - 1]
     share = (node - below) / (above - below)

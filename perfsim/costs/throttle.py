@@ -19,9 +19,9 @@ _POWER = ("compute.", "memory.", "energy.", "power.", "link.")
 def power_stretch(*, dynamic: Number, busy: Number, limit: Number, runtime: Number) -> Number:
     """How many times longer a job takes under a power limit [1], at least 1.
 
-    dynamic: energy of its operations and bytes, the same at any clock if the voltage stays [J]; busy: power that is drawn
-    all the time [W]; limit [W]; runtime: without the limit [s]. The mean power busy + dynamic / t meets the limit at
-    t = dynamic / (limit - busy); a limit that busy power alone exceeds is never met.
+    dynamic: energy of its operations and bytes, the same at any clock if the voltage stays [J]; busy: power that is
+    drawn all the time [W]; limit [W]; runtime: without the limit [s]. The mean power busy + dynamic / t meets the limit
+    at t = dynamic / (limit - busy); a limit that busy power alone exceeds is never met.
 
     References
     ----------
@@ -52,8 +52,8 @@ def capped(cost: PhaseCost, system: System, stack: Stack, stages: int = 1) -> Ph
         return cost
     if not varies(power.maximum) and not varies(power.busy) and power.maximum <= power.busy:
         raise InputError(
-            f"device.power.maximum: {power.maximum:g} W is not above the {power.busy:g} W that {device.key} draws before it "
-            f"computes anything; expected more"
+            f"device.power.maximum: {power.maximum:g} W is not above the {power.busy:g} W that {device.key} draws "
+            f"before it computes anything; expected more"
         )
     rated = phase_cost(cost.phase, System(device.rated, system.count), stack, stages).runtime
     cost = replace(cost, rated_runtime=rated)

@@ -45,17 +45,21 @@ RIGHT = 1e12
 """Operational intensity far beyond the right edge [FLOP/byte]."""
 
 _LEADER: Mapping[str, Any] = MappingProxyType({"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0})
+_STROKES: Mapping[str, Any] = MappingProxyType({"matrix": "-", "vector": (0, (1, 1.5)), "sparse matrix": (0, (6, 3))})
+"""Stroke of a ceiling by the unit."""
+
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _PREFIXES = ((1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1e6, "MFLOP/s"), (1.0, "FLOP/s"))
 _SHORT: Mapping[str, str] = MappingProxyType({"fp8_e4m3": "fp8", "fp8_e5m2": "fp8"})
 
 
-def roofline(result: Plotted, *, ax: Axes | None = None) -> Axes:
+def roofline(result: Plotted, *, sparse: bool = False, ax: Axes | None = None) -> Axes:
     """Draw the roofline of devices, predictions, or a list of either, on logarithmic axes of equal decades.
 
     A rising line is a memory level (thick: main memory), a level one a peak by unit and number format (thick: one that
     the kernels use). A point is a kernel: operational intensity against main memory over the performance that one
     device achieves, area by share of the time, shape by phase, colour by kind; of several predictions, by prediction.
+    sparse: also draw the peaks with structured sparsity, dashed; no kernel reaches them without sparse weights.
     Kernels without FLOPs or traffic have no place here; the legend says how much time they take.
 
     Returns
@@ -72,7 +76,7 @@ def roofline(result: Plotted, *, ax: Axes | None = None) -> Axes:
     ----------
     .. [1] S. Williams, A. Waterman, D. Patterson, "Roofline", Commun. ACM 52(4), 2009.
     """
-    data = roofline_data(result)
+    data = roofline_data(result, sparse=sparse)
     ax = new_axes(SIZE) if ax is None else ax
     look = look_of(ax)
     colours, fills = _colours(data, look), _fills(data, look)
@@ -133,7 +137,7 @@ def _ceilings(ax: Axes, data: dict[str, Any], colours: list[Any], look: Look) ->
         colour = colours[index] if strong else look.faint
         ax.plot(
             [start, RIGHT], [ceiling["peak"]] * 2, color=colour, zorder=2,
-            linewidth=1.4 if ceiling["used"] else 0.8, linestyle="-" if ceiling["unit"] == "matrix" else (0, (1, 1.5)),
+            linewidth=1.4 if ceiling["used"] else 0.8, linestyle=_STROKES[ceiling["unit"]],
             label=f"_{device['name']} {ceiling['unit']} {ceiling['formats'][0]}",
         )  # fmt: skip
         text = ax.annotate(

@@ -17,14 +17,15 @@ SAME = 0.002
 """Relative difference below which two peaks are one ceiling."""
 
 _UNITS = {"tensor": "matrix", "vector": "vector"}
+_SPARSE = {"tensor_sparse": "sparse matrix"}
 
 
-def roofline_data(result: Plotted) -> dict[str, Any]:
+def roofline_data(result: Plotted, *, sparse: bool = False) -> dict[str, Any]:
     """What :func:`perfsim.plots.roofline` draws, in SI units.
 
-    ``devices``: memory levels and ceilings, ``used`` for those that the kernels of a prediction run at;
-    ``predictions``: their titles; ``kernels``: rows with FLOPs and traffic; ``not_shown``: the others, which have no
-    place on logarithmic axes.
+    sparse: whether peaks with structured sparsity are ceilings too. ``devices``: memory levels and ceilings, ``used``
+    for those that the kernels of a prediction run at; ``predictions``: their titles; ``kernels``: rows with FLOPs and
+    traffic; ``not_shown``: the others, which have no place on logarithmic axes.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def roofline_data(result: Plotted) -> dict[str, Any]:
         if not isinstance(item, Device | Prediction):
             raise InputError(f"roofline: {type(item).__name__} given, expected a Device or a Prediction")
         device = item.system.device if isinstance(item, Prediction) else item
-        index = _device(devices, device)
+        index = _device(devices, device, sparse)
         if isinstance(item, Prediction):
             _mark_used(devices[index]["ceilings"], item)
             for row in item.operators:
@@ -53,9 +54,9 @@ def roofline_data(result: Plotted) -> dict[str, Any]:
     return {"devices": devices, "predictions": titles, "kernels": kernels, "not_shown": hidden}
 
 
-def _device(devices: list[dict[str, Any]], device: Device) -> int:
+def _device(devices: list[dict[str, Any]], device: Device, sparse: bool) -> int:
     """Index of the device's entry, a new one unless an equal one is there."""
-    entry = {"name": device.key, "title": device.name, "levels": _levels(device), "ceilings": _ceilings(device)}
+    entry = {"name": device.key, "title": device.name, "levels": _levels(device), "ceilings": _ceilings(device, sparse)}
     for index, known in enumerate(devices):
         if all(_without_used(known[key]) == _without_used(entry[key]) for key in entry):
             return index
@@ -68,23 +69,27 @@ def _without_used(value: Any) -> Any:
 
 
 def _levels(device: Device) -> list[dict[str, Any]]:
-    """Memory levels with a known bandwidth of the whole chip, fastest first."""
+    """Memory levels with a known bandwidth, fastest first; those of each core or compute unit all together."""
     device.bandwidth  # noqa: B018 - refuses a device without one
     levels = []
     for path, datum in device.paths("memory"):
         name, _, what = path.partition(".")
         scopes = [device.info.get(f"memory.{name}.{key}") for key in ("bandwidth_scope", "scope")]
         scope = next((s for s in scopes if s), "chip")
-        if what == "bandwidth" and scope == "chip":
-            main = name == device.main_memory
-            levels.append({"name": name, "bandwidth": datum.value, "main": main, "status": datum.status})
+        count = 1 if scope == "chip" else device.info.get(f"memory.{name}.count")
+        if what == "bandwidth" and count is not None:
+            main, bandwidth = name == device.main_memory, datum.value * count
+            levels.append({"name": name, "bandwidth": bandwidth, "main": main, "status": datum.status})
     return sorted(levels, key=lambda level: -level["bandwidth"])
 
 
-def _ceilings(device: Device) -> list[dict[str, Any]]:
-    """Dense peaks, highest first; number formats with the same peak on the same unit are one ceiling."""
+def _ceilings(device: Device, sparse: bool) -> list[dict[str, Any]]:
+    """Dense peaks, and sparse ones if wanted, highest first.
+
+    Number formats with the same peak on the same unit are one ceiling.
+    """
     ceilings: list[dict[str, Any]] = []
-    for unit, name in _UNITS.items():
+    for unit, name in {**_UNITS, **(_SPARSE if sparse else {})}.items():
         for dtype, peak in device.peaks(unit).items():
             same = (c for c in ceilings if c["unit"] == name and abs(c["peak"] / peak - 1) <= SAME)
             entry = next(same, None)

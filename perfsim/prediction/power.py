@@ -22,10 +22,11 @@ def power_remarks(p: Prediction) -> list[str]:
         return []
     limit = device.get("power.maximum")
     if late > 0:
-        return [f"throttled: the power limit of {limit:g} W makes the job {p.runtime / (p.runtime - late):.2f} times longer"]
+        longer = p.runtime / (p.runtime - late)
+        return [f"throttled: the power limit of {limit:g} W makes the job {longer:.2f} times longer"]
     if limit is None or p.power is None or varies(p.power) or varies(limit) or p.power <= limit * p.devices * ROUNDING:
         return []
     return [
-        f"needs {p.power / p.devices:.0f} W of each device, over the limit of {limit:g} W; the ideal stack keeps the pure "
-        f"roofline, a calibrated one slows down"
+        f"needs {p.power / p.devices:.0f} W of each device, over the limit of {limit:g} W; the ideal stack keeps the "
+        f"pure roofline, a calibrated one slows down"
     ]

@@ -26,7 +26,7 @@ _EXPECTED = 'expected e.g. "tpot <= 20 ms", "cost <= 0.01 USD", "bound == memory
 
 @dataclass(frozen=True)
 class Constraint:
-    """metric: a name of :data:`perfsim.sweeps.METRICS`; limit: in SI units, an index for ``bound``; text: as written."""
+    """metric: of :data:`perfsim.sweeps.METRICS`; limit: in SI units, an index for ``bound``; text: as written."""
 
     metric: str
     relation: str
@@ -60,7 +60,8 @@ def value_of(p: Prediction, metric: str) -> Any:
     """
     value = METRICS[metric].of(p)
     if value is None:
-        raise InputError(f"{metric} is not known for {type(p.job).__name__} on {p.system.device.key}; ask another metric")
+        where = f"{type(p.job).__name__} on {p.system.device.key}"
+        raise InputError(f"{metric} is not known for {where}; ask another metric")
     return value
 
 

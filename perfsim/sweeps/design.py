@@ -90,7 +90,9 @@ class Design:
             as :func:`perfsim.predict`, and for a name that is no quantity.
         """
         names = {f.name for f in fields(self.job)}
-        settings = {name: value for name, value in changes.items() if name in ("model", "on", "count", "stack", "using")}
+        settings = {
+            name: value for name, value in changes.items() if name in ("model", "on", "count", "stack", "using")
+        }
         job = {name: value for name, value in changes.items() if name in names}
         using = {name: value for name, value in changes.items() if name.startswith("using.")}
         paths = {name: value for name, value in changes.items() if name.startswith((*PATHS, PREFIX))}
@@ -105,7 +107,9 @@ class Design:
             asked["using"] = parametrised(asked["using"], using)
         if "count" in settings and isinstance(self.on, System):
             asked["on"] = self.on.device
-        return predict(asked.pop("model", self.model), self.job.replace(**job), what_if={**self.what_if, **paths}, **asked)
+        return predict(
+            asked.pop("model", self.model), self.job.replace(**job), what_if={**self.what_if, **paths}, **asked
+        )
 
     def changed(self, changes: Mapping[str, Any]) -> Design:
         """The design with some fields of this class changed, e.g. ``stack``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,8 +42,7 @@ def connected(scheduler: str = LOCAL, workers: int = 2) -> Iterator[Any]:
     """
     if importlib.util.find_spec("distributed") is None:
         raise InputError("a dask cluster needs distributed; install it with: pip install perfsim[distributed]")
-    import distributed
-
+    distributed: Any = importlib.import_module("distributed")
     if scheduler == LOCAL:
         cluster = distributed.LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
@@ -95,17 +95,17 @@ def _places(part: _Part) -> dict[int, Any]:
 
 
 def _packed(plan: Sweep) -> bytes:
-    import cloudpickle
+    return bytes(_pickle().dumps({f.name: getattr(plan, f.name) for f in fields(plan)}))
 
-    return bytes(cloudpickle.dumps({f.name: getattr(plan, f.name) for f in fields(plan)}))
+
+def _pickle() -> Any:
+    return importlib.import_module("cloudpickle")
 
 
 @lru_cache(maxsize=4)
 def _unpacked(packed: bytes) -> Sweep:
     """The sweep on a worker; kept, so that its variants are recorded once per worker."""
-    import cloudpickle
-
-    return Sweep(**cloudpickle.loads(packed))
+    return Sweep(**_pickle().loads(packed))
 
 
 def _evaluated(packed: bytes, part: _Part) -> tuple[Result, set[str]]:

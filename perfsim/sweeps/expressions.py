@@ -15,13 +15,20 @@ from perfsim.sweeps.steps import reachable
 
 __all__ = ["Writer"]
 
+
+def _choice(condition: Any, yes: Any, no: Any) -> Any:
+    if yes in (sympy.true, sympy.false) or isinstance(yes, sympy.logic.boolalg.Boolean):
+        return sympy.ITE(condition, yes, no)
+    return sympy.Piecewise((yes, condition), (no, True))
+
+
 _WRITTEN: Mapping[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b,
     "floordiv": lambda a, b: sympy.floor(a / b), "mod": sympy.Mod, "pow": lambda a, b: a**b,
     "max": lambda a, b: sympy.Max(a, b, evaluate=False), "min": lambda a, b: sympy.Min(a, b, evaluate=False),
     "ceil": sympy.ceiling, "round": lambda a: sympy.floor(a + sympy.Rational(1, 2)), "lt": sympy.Lt, "le": sympy.Le,
     "eq": sympy.Eq, "ne": sympy.Ne, "or": sympy.Or, "and": sympy.And, "not": sympy.Not,
-    "where": lambda condition, yes, no: _choice(condition, yes, no),
+    "where": _choice,
 }  # fmt: skip
 
 _STEPPED = frozenset({"ceil", "round", "floordiv", "mod", *CONDITIONS})
@@ -82,12 +89,6 @@ class Writer:
 
     def _arg(self, arg: Number) -> Any:
         return self._known[arg.index] if isinstance(arg, Node) else _number(arg)
-
-
-def _choice(condition: Any, yes: Any, no: Any) -> Any:
-    if yes in (sympy.true, sympy.false) or isinstance(yes, sympy.logic.boolalg.Boolean):
-        return sympy.ITE(condition, yes, no)
-    return sympy.Piecewise((yes, condition), (no, True))
 
 
 def _number(value: Any) -> Any:

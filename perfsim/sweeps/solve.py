@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "iso", "solve"]
 
+
 @dataclass(frozen=True)
 class Answer:
     """Where a quantity has to lie.

@@ -33,6 +33,9 @@ AROUND = 4
 LARGEST = 800
 """Expressions of the largest formula for whole ranges that is written out; larger ones take sympy minutes."""
 
+_IT, _IF, _TIME = "it", "if", "time"
+"""Names of recorded expressions."""
+
 _LETTERS: Mapping[str, str] = {"batch": "B", "prompt_tokens": "P", "output_tokens": "O", "context_length": "C"}
 
 
@@ -115,11 +118,11 @@ class Symbolic:
         return self._function(*(np.asarray(given[name], dtype=float)[()] for name in self.symbols))
 
     def derivative(self, name: str) -> sympy.Expr:
-        """d metric / d quantity around the present values."""
+        """Derivative of the metric by a quantity around the present values."""
         return sympy.diff(self.piece, self._symbol(name))
 
     def elasticity(self, name: str) -> sympy.Expr:
-        """d log metric / d log quantity around the present values."""
+        """Elasticity, d log metric / d log quantity, around the present values."""
         return self._symbol(name) * self.derivative(name) / self.piece
 
     def number(self, expression: sympy.Expr) -> float:
@@ -187,28 +190,34 @@ def symbolic(
         f.name: getattr(job, f.name) for f in fields(job) if f.name in RECORDED and f.name not in wanted
     }  # fmt: skip
     outputs, decided = _recorded(design, metric, present, ranges, fixed)
-    lowered = without_steps({**outputs, **{("if", i): c for i, (c, _) in enumerate(decided)}})  # type: ignore[dict-item]
+    conditions = {f"{_IF}{i}": condition for i, (condition, _) in enumerate(decided)}
+    lowered = without_steps({**outputs, **conditions})
     if lowered.looped:
         raise InputError(f"{metric}: its sum over the steps has no closed form here; take a Decode of one step instead")
     numbers = lowered.outputs
     parts: dict[tuple[str, str], dict[str, Number]] = {}
     for key, value in numbers.items():
-        if isinstance(key, tuple) and key[0] == "time":
-            parts.setdefault((key[1], key[2]), {})[key[3]] = value
-    known = tuple((numbers["if", i], answer) for i, (_, answer) in enumerate(decided))  # type: ignore[index]
+        if key.startswith(_TIME):
+            _, phase, kernel, kind = key.split("\n")
+            parts.setdefault((phase, kernel), {})[kind] = value
+    known = tuple((numbers[f"{_IF}{i}"], answer) for i, (_, answer) in enumerate(decided))
     if isinstance(lowered.valid, Node):
         known = (*known, (lowered.valid, True))
-    return Symbolic(metric, _symbols(wanted), present, ranges, numbers["it"], parts, known, fixed)
+    return Symbolic(metric, _symbols(wanted), present, ranges, numbers[_IT], parts, known, fixed)
 
 
 def _range(name: str, value: float, stated: tuple[float, float] | None) -> tuple[float, float]:
     if not (name in RECORDED or name.startswith(("device.", "stack.", "link."))):
-        raise InputError(f"{name} makes another plan with every value; symbols are {', '.join(RECORDED)} and what-if paths")
+        raise InputError(
+            f"{name} makes another plan with every value; symbols are {', '.join(RECORDED)} and what-if paths"
+        )
     low, high = stated or (value / AROUND, value * AROUND)
     if name in RECORDED and stated is None:
         low, high = max(1, int(low)), int(high)
     if not low <= value <= high:
-        raise InputError(f"{name}: its present value {value:g} lies outside {low:g} to {high:g}; state a range around it")
+        raise InputError(
+            f"{name}: its present value {value:g} lies outside {low:g} to {high:g}; state a range around it"
+        )
     return float(low), float(high)
 
 
@@ -226,8 +235,8 @@ def _symbols(names: Mapping[str, Any]) -> dict[str, sympy.Symbol]:
 def _recorded(
     design: Design, metric: str, present: Mapping[str, float], ranges: Mapping[str, tuple[float, float]],
     fixed: Mapping[str, float],
-) -> tuple[dict[Any, Number], list[tuple[Number, bool]]]:  # fmt: skip
-    """The metric ("it"), the times of the kernels, and the decisions taken at the present values."""
+) -> tuple[dict[str, Number], list[tuple[Number, bool]]]:  # fmt: skip
+    """The metric, the times of the kernels, and the decisions taken at the present values."""
     decided: list[tuple[Number, bool]] = []
     spans = {**{name: (value, value) for name, value in fixed.items()}, **ranges}
     box = Box((1,), {name: (-1, np.array([value])) for name, value in {**fixed, **present}.items()})
@@ -240,7 +249,7 @@ def _recorded(
             value = METRICS[metric].of(p)
             if value is None:
                 raise InputError(f"{metric} is not known for this job and device; ask another metric")
-            return {"it": value, **_times(p)}, decided
+            return {_IT: value, **_times(p)}, decided
         except UndecidedError as question:
             condition = question.condition
             lowered = without_steps({"it": condition}, closed=False)
@@ -252,8 +261,8 @@ def _recorded(
             raise InputError(f"{metric}: {names} must be a number here, not a symbol; leave it out") from None
 
 
-def _times(p: Prediction) -> dict[tuple[str, str, str, str], Number]:
+def _times(p: Prediction) -> dict[str, Number]:
     return {
-        ("time", phase.name, cost.name, kind): phase.over_job(getattr(cost, kind) * count)
+        "\n".join((_TIME, phase.name, cost.name, kind)): phase.over_job(getattr(cost, kind) * count)
         for phase in p.costs for cost, count in phase.kernels for kind in ("compute", "memory", "network", "runtime")
     }  # fmt: skip

@@ -148,8 +148,10 @@ def _all_partial(op: Operator, features: list[str], partial: dict[str, Operator]
 
 
 def _hand_over(graph: OperatorGraph, stages: int, tensor: int) -> OperatorGraph:
-    """Insert the transfers between ``stages`` stages of ``tensor`` devices behind the last layer."""
-    last = next(op for op in reversed(graph.operators) if op.region and op.outputs)
+    """Insert the transfers between ``stages`` stages of ``tensor`` devices behind the last layer, if any."""
+    last = next((op for op in reversed(graph.operators) if op.region and op.outputs), None)
+    if last is None:
+        return graph
 
     def make(source: str, output: str) -> Operator:
         return SendReceive("pipeline.send_receive", (source,), (output,), "", stages, tensor)

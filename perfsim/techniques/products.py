@@ -28,8 +28,12 @@ def layer_products(graph: OperatorGraph) -> tuple[Operator, ...]:
 
 
 def nothing_stored(graphs: Iterable[OperatorGraph]) -> str | None:
-    """Why a technique that rewrites stored weights has nothing to act on, or None."""
-    if all(layer_products(graph) for graph in graphs):
+    """Why a technique that rewrites stored weights has nothing to act on, or None.
+
+    Phases without any product, e.g. a declared delay or the scan of an index, do not count.
+    """
+    multiplying = [graph for graph in graphs if any(op.unit is Unit.TENSOR for op in graph.operators)]
+    if multiplying and all(layer_products(graph) for graph in multiplying):
         return None
     return "its layers multiply by no stored weights; apply it before techniques that pack or replace the weights"
 

@@ -1,8 +1,8 @@
 """Small processors: rows of public ncnn and MLPerf Tiny tables that the catalogue can predict, and the fits to them.
 
 ``python -m perfsim.validation.edge ncnn ncnn_latency.csv`` prints measurements/ncnn.csv from the table of
-Tencent/ncnn benchmark/README.md (columns device, backend, threads, powersave, model, value [ms]), ``ncnn-all`` all of it
-in the same format; ``tiny`` and the results of MLPerf Tiny (columns device, submitter, benchmark, metric, value, sw,
+Tencent/ncnn benchmark/README.md (columns device, backend, threads, powersave, model, value [ms]), ``ncnn-all`` all of
+it in the same format; ``tiny`` and the results of MLPerf Tiny (columns device, submitter, benchmark, metric, value, sw,
 source) print most of measurements/mlperf-tiny.csv, ``zoo`` and the table of the model zoo of STM32 the rest.
 """
 

@@ -18,7 +18,10 @@ __all__ = ["FITS", "file_problem"]
 
 FITS: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
     {
-        "diffusion": ("xdit", {"h100-sxm5-80gb": ("compute_efficiency", "attention_efficiency")}),
+        "diffusion": (
+            "xdit",
+            {"h100-sxm5-80gb": ("compute_efficiency", "attention_efficiency", "bandwidth_efficiency")},
+        ),
         "fastertransformer": (
             "fastertransformer",
             {

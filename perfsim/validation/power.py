@@ -18,7 +18,7 @@ from perfsim.prediction.prediction import Prediction
 from perfsim.validation.report import Pair, Report, report_of
 from perfsim.validation.rows import Row, predict_row, read_rows
 
-__all__ = ["Shares", "fit_shares", "power_report"]
+__all__ = ["PRESENT", "Shares", "fit_shares", "main", "power_report"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def fit_shares(rows: Sequence[tuple[Row, Prediction]], start: Shares = PRESENT) 
     if len(rows) < 3:
         raise InputError(f"{len(rows)} rows cannot fix 3 shares; expected at least 3")
     best = least_squares(
-        lambda x: [pair.error for pair in _pairs(rows, Shares(*x))], [max(start.busy, IDLE_SHARE + 0.01), start.memory, start.serving],
+        lambda x: [pair.error for pair in _pairs(rows, Shares(*x))],
+        [max(start.busy, IDLE_SHARE + 0.01), start.memory, start.serving],
         bounds=([IDLE_SHARE, 0.0, 0.0], [0.9, 1.0, 1.0]), loss="soft_l1", f_scale=0.05, diff_step=1e-4,
     )  # fmt: skip
     return Shares(*(round(float(value), 2) for value in best.x))
@@ -104,8 +105,8 @@ def main() -> int:
                 some = [pair for pair in chosen if (pair[0].device, pair[0].model) == (device, model)]
                 old, new = (power_report(some, s).statistics() for s in (PRESENT, shares))
                 sys.stdout.write(
-                    f"{label:<8} {device} {model}: {new['rows']:.0f} rows, MAPE {old['mape']:.1f} -> {new['mape']:.1f} %, "
-                    f"bias {old['bias']:+.1f} -> {new['bias']:+.1f} %\n"
+                    f"{label:<8} {device} {model}: {new['rows']:.0f} rows, MAPE {old['mape']:.1f} -> {new['mape']:.1f} "
+                    f"%, bias {old['bias']:+.1f} -> {new['bias']:+.1f} %\n"
                 )
     except PerfsimError as error:
         sys.stderr.write(f"perfsim: {' '.join(str(error).split())}\n")

@@ -13,6 +13,8 @@ from perfsim.validation.rows import Row, predict_row, predicted_value, read_rows
 
 __all__ = [
     "SUITES",
+    "diffusion_suite",
+    "fastertransformer_suite",
     "file_suite",
     "gap8_suite",
     "mlperf_tiny_suite",
@@ -87,7 +89,7 @@ def vllm_suite(path: Path | None = None) -> Report:
 
 
 def power_suite(path: Path | None = None) -> Report:
-    """Mean power of vLLM servers on H100."""
+    """Mean power of vLLM servers on A100 and H100."""
     return file_suite(path or data_root() / "measurements" / "vllm-power.csv", "vllm-power")
 
 
@@ -131,7 +133,7 @@ SUITES: Mapping[str, tuple[str, Callable[[Path | None], Report]]] = MappingProxy
         "helm-prompt": ("prompt times of the same profiles", _helm_prompt),
         "helm-token": ("times per output token of the same profiles", _helm_token),
         "gemm": ("matrix multiplication kernels on A100, H100 and H200", _gemm),
-        "vllm-power": ("mean power of vLLM servers on H100", power_suite),
+        "vllm-power": ("mean power of vLLM servers on A100 and H100", power_suite),
         "diffusion": ("time and energy of images from diffusion models on an H100", diffusion_suite),
         "fastertransformer": ("BERT, ViT and GPT in FasterTransformer on T4 and A100", fastertransformer_suite),
         "gap8": ("layers, networks and power on GAP8 under DORY and the AutoTiler", gap8_suite),

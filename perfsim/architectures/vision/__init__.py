@@ -8,8 +8,8 @@ from perfsim.architectures.vision.cascade import CascadeVit
 from perfsim.architectures.vision.convfirst import ConvFirst
 from perfsim.architectures.vision.convnext import ConvNext
 from perfsim.architectures.vision.counts import Counts, counts_of
-from perfsim.architectures.vision.denoiser import Denoiser
 from perfsim.architectures.vision.dc_decoder import DcDecoder
+from perfsim.architectures.vision.denoiser import Denoiser
 from perfsim.architectures.vision.densenet import DenseNet
 from perfsim.architectures.vision.detr import Detr
 from perfsim.architectures.vision.dit import Dit, PixArt
@@ -56,10 +56,10 @@ __all__ = [
     "ConvFirst",
     "ConvNext",
     "Counts",
+    "DcDecoder",
     "Denoiser",
     "DenseNet",
     "Detr",
-    "DcDecoder",
     "Dit",
     "DroneNet",
     "EfficientMod",
@@ -70,9 +70,9 @@ __all__ = [
     "FastViT",
     "GhostNet",
     "HaloNet",
+    "HunyuanDit",
     "ImageStep",
     "InceptionV3",
-    "HunyuanDit",
     "KlDecoder",
     "ListedNet",
     "MixNet",
@@ -87,8 +87,8 @@ __all__ = [
     "PixArt",
     "RegNet",
     "ResNet",
-    "Sana",
     "SHViT",
+    "Sana",
     "ShuffleNet",
     "ShuffleNetV2",
     "SimpleNet",

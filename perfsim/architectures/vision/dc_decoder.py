@@ -16,9 +16,9 @@ __all__ = ["DcDecoder", "gated_convolutions"]
 class DcDecoder(VisionModel):
     """Stages from small to large: linear attention at two scales with gated convolutions, then residual convolutions.
 
-    image_size: of the pixels made; channels: of the latent images; widths: from the smallest size to the largest; blocks:
-    per stage; attending: first stages with attention; head_dim: width of an attention head; scale: size of the depthwise
-    kernel that gives the second scale.
+    image_size: of the pixels made; channels: of the latent images; widths: from the smallest size to the largest;
+    blocks: per stage; attending: first stages with attention; head_dim: width of an attention head; scale: size of the
+    depthwise kernel that gives the second scale.
 
     References
     ----------
@@ -44,7 +44,8 @@ class DcDecoder(VisionModel):
         x = net.conv("in", image, self.widths[0], 3, bias=True)
         for stage, width in enumerate(self.widths):
             if stage:
-                x = net.conv(f"up.{stage}.conv", net.builder.add(Resize, f"up.{stage}.double", (x,)), width, 3, bias=True)
+                x = net.builder.add(Resize, f"up.{stage}.double", (x,))
+                x = net.conv(f"up.{stage}.conv", x, width, 3, bias=True)
                 x = net.act(f"up.{stage}.shortcut", x, "add")
             with net.block(f"stages.{stage}", self.blocks):
                 if stage < self.attending:
@@ -75,7 +76,7 @@ class DcDecoder(VisionModel):
 
 
 def gated_convolutions(net: Net, x: str, expansion: float, name: str = "local") -> str:
-    """1×1 to twice ``expansion`` times the width, depthwise 3×3, one half gates the other, 1×1 back (arXiv 2410.10629)."""
+    """1×1 to 2 · ``expansion`` times the width, depthwise 3×3, one half gates the other, 1×1 (arXiv 2410.10629)."""
     width = net.channels(x)
     middle = int(expansion * width)
     y = net.act(f"{name}.act", net.conv(f"{name}.expand", x, 2 * middle, bias=True), "silu")

@@ -18,8 +18,8 @@ class HunyuanDit(Denoiser):
     """Layers of self attention (its norm shifted by time), cross attention to two encoded texts, and a perceptron.
 
     depth: layers in all; the second half, but for two layers, starts with a join to the first half's output of the same
-    level; inner: width of the perceptron; text_tokens, text_width: of the first text; second_tokens, second_width: of the
-    second, which also gives one pooled vector of text_width.
+    level; inner: width of the perceptron; text_tokens, text_width: of the first text; second_tokens, second_width: of
+    the second, which also gives one pooled vector of text_width.
 
     References
     ----------
@@ -35,7 +35,8 @@ class HunyuanDit(Denoiser):
 
     def layers(self, net: Net, image: str) -> None:
         """Patches to tokens (places turn queries and keys), layers, tokens to patches."""
-        self.blocks(net, net.conv("patches", image, self.hidden, self.patch, self.patch, padding=0, bias=True, tokens=True))
+        patch = self.patch
+        self.blocks(net, net.conv("patches", image, self.hidden, patch, patch, padding=0, bias=True, tokens=True))
 
     def blocks(self, net: Net, x: str) -> None:
         """Text and condition; plain layers; layers with a skip connection; output."""
@@ -77,7 +78,8 @@ class HunyuanDit(Denoiser):
         b, shape = net.builder, (self.heads, self.hidden // self.heads)
         parts = []
         for part, given in (("q", x), ("k", source), ("v", source)):
-            y = b.add(Linear, f"{name}.{part}", (given, net.weight(f"{name}.{part}.weight", net.channels(given), *shape)))
+            weight = net.weight(f"{name}.{part}.weight", net.channels(given), *shape)
+            y = b.add(Linear, f"{name}.{part}", (given, weight))
             y = net.combine(f"{name}.{part}.add_bias", y, net.weight(f"{name}.{part}.bias", *shape), "bias")
             if part != "v":
                 weights = tuple(net.weight(f"{name}.{part}.norm.{what}", shape[1]) for what in ("weight", "bias"))

@@ -156,7 +156,8 @@ def _linear(net: Net, layer: ListedLayer, sources: list[str]) -> str:
 
 
 def _add(net: Net, layer: ListedLayer, sources: list[str]) -> str:
-    return net.add(layer.name, *sources[:2], layer.act)
+    first, second = sources
+    return net.add(layer.name, first, second, layer.act)
 
 
 def _part(net: Net, layer: ListedLayer, sources: list[str]) -> str:

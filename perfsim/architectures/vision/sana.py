@@ -43,7 +43,8 @@ class Sana(Denoiser):
 
     def layers(self, net: Net, image: str) -> None:
         """Patches to tokens without places, layers, tokens to patches."""
-        self.blocks(net, net.conv("patches", image, self.hidden, self.patch, self.patch, padding=0, bias=True, tokens=True))
+        patch = self.patch
+        self.blocks(net, net.conv("patches", image, self.hidden, patch, patch, padding=0, bias=True, tokens=True))
 
     def blocks(self, net: Net, x: str) -> None:
         """Layers with one modulation for all, plus a learned table in each."""
@@ -89,7 +90,8 @@ class Sana(Denoiser):
             if bias:
                 y = net.combine(f"{name}.{part}.add_bias", y, net.weight(f"{name}.{part}.bias", *shape), "bias")
             if part != "v":
-                y = b.add(Norm, f"{name}.{part}.norm", (y, net.weight(f"{name}.{part}.norm.weight", *shape)), function="rmsnorm")
+                scale = net.weight(f"{name}.{part}.norm.weight", *shape)
+                y = b.add(Norm, f"{name}.{part}.norm", (y, scale), function="rmsnorm")
             parts.append(y)
         return parts[0], parts[1], parts[2]
 

@@ -37,8 +37,8 @@ class ExpertPaging(PlanRewrite):
     A pass loads touched·(1 − hit) experts per layer over the link to host memory or at ``bandwidth`` from storage,
     with ``latency`` per expert. ``hit`` is declared; 0 takes ``resident``, as for uniform routing and any replacement.
     ``prediction`` of the misses are known early and load behind the work of the pass; the rest is waited for. Loaded
-    experts are written to memory without extra time. It comes behind all techniques that pack or shrink experts, so that
-    their bytes are loaded.
+    experts are written to memory without extra time. It comes behind all techniques that pack or shrink experts, so
+    that the packed bytes are loaded.
 
     References
     ----------

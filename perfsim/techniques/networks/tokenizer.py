@@ -17,9 +17,9 @@ __all__ = ["Tokenizer"]
 class Tokenizer(ModelRewrite):
     """The same text in ``tokens`` times as many tokens, from a vocabulary of ``vocabulary``.
 
-    The job counts tokens of the tokenizer before; prompt and output become shorter or longer in proportion (rounded),
-    so compare runtimes of whole jobs, not times per token. Embedding and head follow the vocabulary. ``tokens`` 1 and
-    ``vocabulary`` 0 leave both.
+    The job counts tokens of the tokenizer before, and so do the rates of the prediction, which stay comparable per
+    text; prompt and output that are run become shorter or longer in proportion (rounded). Embedding and head follow the
+    vocabulary. ``tokens`` 1 and ``vocabulary`` 0 leave both.
 
     References
     ----------

@@ -34,7 +34,8 @@ class TransposedSharing(GraphRewrite):
 
     References
     ----------
-    .. [1] O. C. Koyun, B. U. Töreyin, "Do deep neural networks utilize the weight space efficiently?", arXiv 2401.16438.
+    .. [1] O. C. Koyun, B. U. Töreyin, "Do deep neural networks utilize the weight space efficiently?",
+       arXiv 2401.16438.
     """
 
     pairs: int = parameter(1, "1 to share all pairs, 0 for none", least=0, most=1)

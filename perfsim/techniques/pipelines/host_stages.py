@@ -44,8 +44,8 @@ class HostStages(PlanRewrite):
 
     References
     ----------
-    .. [1] A. F. AbouElhamayed et al., "Beyond Inference: Performance Analysis of DNN Server Overheads for Computer Vision",
-       arXiv 2403.12981.
+    .. [1] A. F. AbouElhamayed et al., "Beyond Inference: Performance Analysis of DNN Server Overheads for Computer
+       Vision", arXiv 2403.12981.
     """
 
     before: str = parameter("", "stages and their seconds, e.g. jpeg=0.003/resize=0.001", unit="s")

@@ -13,7 +13,7 @@ from perfsim.quantities.dtypes import DTYPES, DType
 from perfsim.techniques.base import INTEGER_FORMATS
 from perfsim.techniques.products import stored_weights
 
-__all__ = ["Packing", "grouped_bits", "integer_format", "pack_weights", "partial_reader"]
+__all__ = ["Packing", "dequantize", "grouped_bits", "integer_format", "pack_weights", "partial_reader"]
 
 Unpack = Callable[[Operator, tuple[Tensor, ...], tuple[str, ...]], tuple[Operator, tuple[Tensor, ...]]]
 """From a product, its packed weights and the names of the unpacked ones to the unpacking operator and its tables."""

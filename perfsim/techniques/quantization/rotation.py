@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from perfsim.graph import Operator, OperatorGraph
+from perfsim.ops import Linear
 from perfsim.ops.codebook import Hadamard
 
 __all__ = ["rotated_products"]
@@ -23,7 +24,8 @@ def rotated_products(graph: OperatorGraph, chosen: Collection[str]) -> OperatorG
         if source not in copies:
             copies[source] = f"{source}.rotated"
             tensors[copies[source]] = tensors[source].replace(name=copies[source], region=op.region)
-            operators.append(Hadamard(f"{source}.rotate", (source,), (copies[source],), op.region))
+            axes = op.contracted if isinstance(op, Linear) else 1
+            operators.append(Hadamard(f"{source}.rotate", (source,), (copies[source],), op.region, axes))
         raw = tuple(f"{name}.rotated_out" for name in op.outputs)
         tensors |= {new: tensors[old].replace(name=new) for new, old in zip(raw, op.outputs, strict=True)}
         operators.append(replace(op, inputs=(copies[source], *op.inputs[1:]), outputs=raw))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from perfsim.errors import GraphError
 from perfsim.graph import OperatorGraph, Role
-from perfsim.graph.regions import split_region
+from perfsim.graph.regions import carried, split_region
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.workloads import Plan
 
@@ -40,7 +41,15 @@ class LayerSharing(GraphRewrite):
     def requires(self, plan: Plan, context: Context) -> str | None:
         if plan.layout.pipeline > 1:
             return "layers with the same weights would lie on different pipeline stages; use pipeline=1"
-        return None if all(p.graph.regions for p in plan.phases) else "it has no layers that are repeated"
+        if not all(p.graph.regions for p in plan.phases):
+            return "it has no layers that are repeated"
+        try:
+            for phase in plan.phases:
+                for region in (name for name, count in phase.graph.regions.items() if count > 1):
+                    carried(phase.graph, region)
+        except GraphError as error:
+            return str(error)
+        return None
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         if self.times == 1:

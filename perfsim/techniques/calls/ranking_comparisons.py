@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from perfsim.techniques.base import Context, PlanRewrite, parameter
 from perfsim.workloads import Plan
 
-__all__ = ["VARIANTS", "ComparisonCalls", "comparisons"]
+__all__ = ["VARIANTS", "RankingComparisons", "comparisons"]
 
 VARIANTS = ("all", "sort", "slide")
 """All pairs; a heap sort; passes of a window of two from the last passage to the first."""
@@ -30,7 +30,7 @@ def comparisons(*, passages: int, variant: str, passes: int) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparisonCalls(PlanRewrite):
+class RankingComparisons(PlanRewrite):
     """A job that compares all pairs of ``passages`` passages makes the comparisons of ``variant`` only.
 
     The plan is that of all pairs, however they are batched; a sort or sliding passes need fewer calls of the same
@@ -46,7 +46,7 @@ class ComparisonCalls(PlanRewrite):
     variant: str = parameter("all", "which comparisons are made", choices=VARIANTS)
     passes: int = parameter(10, "passes of the sliding window", least=1, most=10**6)
 
-    name = "comparison-calls"
+    name = "ranking-comparisons"
     reference = "arXiv 2306.17563"
     idempotent = False
     neutral = {"variant": "all"}

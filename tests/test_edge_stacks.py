@@ -1,0 +1,286 @@
+"""Phones, boards and Cortex-M: listed networks, Winograd, shared cores, rows of public tables, and their fits."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import perfsim as ps
+from perfsim.architectures.vision import ListedNet
+from perfsim.costs.matrix import core_sharing, winograd_share
+from perfsim.devices import cluster
+from perfsim.errors import ConfigError, InputError
+from perfsim.validation.edge import edge_problem, is_fitted_network, ncnn_lines, tiny_lines, zoo_lines
+from perfsim.validation.edge_names import NETWORKS
+from perfsim.validation.rows import read_rows
+from perfsim.validation.suites import run_suite
+from tests.pages import ROOT
+
+
+def runtime(model, on, stack, dtype, **what_if):
+    return ps.predict(model, ps.SinglePass(dtype=dtype), on, stack=stack, what_if=what_if).runtime
+
+
+# Networks given layer by layer
+
+
+def listed(*layers, **fields):
+    return ListedNet(name="net", listed=layers, **{"image_size": 8, "channels": 3, **fields})
+
+
+def test_a_listed_network_by_hand():
+    net = listed(
+        "a: conv c4 k3 s2 relu", "b: dw k3", "c: conv c4 bare < a", "s: add relu < b c", "g: global", "h: linear c5"
+    )
+    # stem 4·4 positions × 4·3·9, depthwise 4·4 × 4·9, pointwise 4·4 × 4·4, head 4·5
+    assert net.counts().products == 16 * 108 + 16 * 36 + 16 * 16 + 20
+    # two batch norms (scale and shift of 4 channels each), a bias of 4, a head with 5 biases
+    assert net.parameters == (108 + 8) + (36 + 8) + (16 + 4) + (20 + 5)
+
+
+def test_branches_pools_and_upsampling_by_hand():
+    net = listed("a: max k2 s2", "b: up f2", "j: join < b image", "p: part c4", "c: conv c2 k3x1 valid bare")
+    # 3 + 3 channels of 8 × 8, the last 4 of them, rows lose the window: 6 · 8 positions × 2 outputs × 4 · 3 taps
+    assert net.counts().products == 6 * 8 * 2 * 12
+
+
+@pytest.mark.parametrize(("size", "stride", "rows"), [(49, 2, 25), (10, 2, 5), (300, 2, 150), (75, 2, 38), (7, 1, 7)])
+def test_padding_keeps_the_share_of_the_stride(size, stride, rows):
+    net = listed(f"a: conv c1 k3 s{stride} bare", image_size=size, channels=1)
+    assert net.counts().products == rows * rows * 9  # ceil(size / stride) outputs per side
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            "a: konv c4",
+            'net: layer "a: konv c4": expected a text such as "stem: conv c32 k3 s2 relu" or "sum: add < a b", with '
+            "one of conv, dw, max, mean, global, linear, add, join, up, part",
+        ),
+        ("a: conv c4 < b", 'net: layer "a: conv c4 < b": b is not a layer above; expected one of image'),
+    ],
+)
+def test_layers_that_cannot_be_read(layer, message):
+    with pytest.raises(ConfigError) as refusal:
+        listed(layer).counts()
+    assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "macs"),
+    [  # derived by shape inference on the published graphs (Tencent/ncnn@a4d2ea1d4422), printed to 10^4
+        ("googlenet", 1_582_670_000), ("mobilenet-ssd", 1_148_480_000), ("mobilenet-yolo", 2_602_500_000),
+        ("mobilenetv2-yolov3", 1_182_490_000), ("yolov4-tiny", 3_453_940_000), ("blazeface", 29_370_000),
+        ("proxylessnas-mobile", 336_480_000), ("resnet50-v1", 3_857_970_000), ("squeezenet-1.1-caffe", 418_470_000),
+        ("mobilenetv1", 568_740_000), ("efficientnet-b0", 385_810_000), ("regnety-400mf", 401_840_000),
+        # by hand: 125·(64·40 + 4·64·(9 + 64)) + 64·12, and dense layers 640-128-…-8-…-128-640
+        ("ds-cnn-kws", 125 * (64 * 40 + 4 * 64 * 73) + 768),
+        ("autoencoder-ad", 2 * 640 * 128 + 6 * 128**2 + 2 * 128 * 8),
+    ],
+)  # fmt: skip
+def test_multiply_accumulates(name, macs):
+    assert ps.model(name).counts().products == pytest.approx(macs, abs=5_000)
+
+
+# Formulas
+
+
+def test_winograd_by_hand():
+    assert winograd_share(tile=1) == 1  # the direct convolution
+    assert winograd_share(tile=2) == 16 / 36  # F(2 × 2, 3 × 3): 16 products for 4 outputs of 9
+    assert winograd_share(tile=4) == 36 / 144
+
+
+@given(st.floats(1, 10), st.floats(0, 1), st.integers(1, 64))
+def test_sharing_grows_with_cores_and_winograd_never_adds(tile, contention, cores):
+    assert 0 < winograd_share(tile=tile) <= 1
+    assert core_sharing(units=1, contention=contention) == 1
+    assert 1 <= core_sharing(units=cores, contention=contention) <= cores
+
+
+def one_layer(text):
+    return replace(listed(text, channels=64, image_size=56), name=text)
+
+
+def compute_share(text):
+    """Time of a layer with Winograd's algorithm over that without, both computing only."""
+    stack = ps.stack("ncnn").replace(kernel_launch=0, tile_setup=1e-12, serial_share=1e-12)
+    device = ps.device("cortex-a72").replace(**{"memory.main.bandwidth": 1e15})
+    times = []
+    for tile in (2.0, 1.0):
+        chosen = stack.replace(tile_winograd=tile)
+        times.append(ps.predict(one_layer(text), ps.SinglePass(dtype="fp32"), device, stack=chosen).runtime)
+    return times[0] / times[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("a: conv c64 k3 bare", 16 / 36),
+        ("a: conv c64 k3 s2 bare", 1),  # windows that share too little
+        ("a: conv c64 k5 bare", 1),
+        ("a: conv c8 k3 bare", 1),  # too narrow for the transforms
+        ("a: dw k3 bare", 1),
+        ("a: conv c64 k3 g4 bare", 1),
+    ],
+)
+def test_only_dense_3x3_layers_with_stride_1_run_by_winograd(text, share):
+    assert compute_share(text) == pytest.approx(share, rel=1e-6)
+
+
+def test_contention_by_hand():
+    stack = ps.stack("ncnn").replace(core_contention=0.25)
+    at = {n: ps.device("raspberry-pi-4").at(f"{n}-core") for n in (1, 4)}
+    one, four = (
+        sum(
+            cost.compute * count
+            for cost, count in ps.predict("vgg16", ps.SinglePass(dtype="fp32"), d, stack=stack).costs[0].kernels
+        )
+        for d in at.values()
+    )
+    assert four / one == pytest.approx((1 + 0.25 * 3) / 4)  # a quarter of the work each, and three who wait
+
+
+# Cores and chips
+
+
+def test_a_chip_of_cores_takes_their_numbers():
+    core = ps.device("cortex-a72")
+    chip = cluster(core, cores=2, clock=1.8e9, bandwidth=12.8e9)
+    listed_chip = ps.device("rk3399")
+    assert chip.get("compute.vector.fp32") == listed_chip.get("compute.vector.fp32") == 8 * 2 * 1.8e9
+    job = ps.SinglePass(dtype="fp32")
+    mine, theirs = (ps.predict("mobilenetv2", job, d, stack="ncnn").runtime for d in (chip, listed_chip))
+    assert mine == pytest.approx(theirs)
+
+
+def test_a_microcontroller_of_cores():
+    chip = cluster(ps.device("cortex-m33"), cores=1, clock=160e6, bandwidth=640e6)
+    assert runtime("ds-cnn-kws", chip, "x-cube-ai", "int8") == pytest.approx(
+        runtime("ds-cnn-kws", "stm32u575", "x-cube-ai", "int8")
+    )
+
+
+def test_impossible_clusters_are_refused():
+    with pytest.raises(InputError) as refusal:
+        cluster(ps.device("cortex-a72"), cores=0, clock=1e9, bandwidth=1e9)
+    assert str(refusal.value) == "a cluster of cortex-a72: cores is 0, expected a number above 0"
+
+
+def test_a_core_that_was_never_measured_takes_the_middle():
+    stack = ps.stack("ncnn")
+    unknown = stack.on(ps.device("snapdragon-8gen2"))
+    assert unknown.parameter("compute_efficiency") == stack.parameter("compute_efficiency")
+    assert unknown.rates(None).tile_winograd == stack.parameter("tile_winograd")
+
+
+@pytest.mark.parametrize(("stack", "ratio"), [("tinyengine", 1.96), ("tflite-micro", 0.089)])
+def test_engines_that_are_a_published_ratio_of_another(stack, ratio):
+    other = runtime("ds-cnn-kws", "stm32l4r5", "cmsis-nn", "int8")
+    assert other / runtime("ds-cnn-kws", "stm32l4r5", stack, "int8") == pytest.approx(ratio, rel=0.02)  # three digits
+
+
+# Rows of the public tables
+
+
+def entry(device, model="resnet18", threads="4", powersave="0", value="123.12", backend="CPU"):
+    return {
+        "device": device, "model": model, "threads": threads, "powersave": powersave, "value": value, "backend": backend
+    }  # fmt: skip
+
+
+def test_lines_of_the_ncnn_table():
+    table = [
+        entry("Raspberry Pi 4 Model B Broadcom BCM2711B0, Cortex-A72 (ARMv8) (1.8GHz x 4)"),
+        entry("Station P2, Rockchip RK3568 (Cortex-A55 2.0GHz x 4)", "mobilenet_int8"),
+        entry("Rockchip RK3399 (Cortex-A72 1.8GHz x 2 + Cortex-A53 1.5GHz x 4)", powersave="1"),
+        entry("Rockchip RK3399 (Cortex-A72 1.8GHz x 2 + Cortex-A53 1.5GHz x 4)", threads="6"),  # over both kinds
+        entry("Microsoft Azure Standard D64s v6 Instance"),  # no device
+        entry("Raspberry Pi 4 Model B", "nanodet_m"),  # no model
+        entry("Raspberry Pi 4 Model B", backend="GPU (Vulkan)"),
+    ]
+    lines = list(ncnn_lines(table, every=True))
+    found = [(n["device"], n["model"], n["dtype"], n["operating_point"], n["value"]) for n in lines]
+    assert found == [
+        ("raspberry-pi-4", "resnet18", "fp32", "4-core", "0.12312"),
+        ("rk3568", "mobilenetv1", "int8", "4-core", "0.12312"),
+        ("rk3399-little", "resnet18", "fp32", "4-core", "0.12312"),
+    ]
+
+
+def test_lines_of_mlperf_tiny_and_the_zoo():
+    table = [
+        {
+            "source": "MLPerf Tiny v1.0 (closed)", "submitter": "STMicroelectronics", "device": "NUCLEO-U575ZI-Q",
+            "sw": "", "benchmark": "kws", "metric": "energy_per_inference", "value": "1138.534",
+        },
+        {
+            "source": "MLPerf Tiny v1.1 (closed)", "submitter": "plumerai", "device": "NUCLEO-U575ZI-Q", "sw": "",
+            "benchmark": "kws", "metric": "latency_single_stream", "value": "30",
+        },
+    ]  # fmt: skip
+    (line,) = tiny_lines(table)  # no stack is the other one
+    assert (line["device"], line["stack"], line["metric"], line["value"]) == (
+        "stm32u575",
+        "x-cube-ai",
+        "energy",
+        "0.00113853",
+    )
+    zoo = {
+        "device": "STM32H747I-DISCO (400 MHz, 1 CPU)", "model": "MobileNetV2-0.35 ImageNet", "resolution": "128x128x3",
+        "metric": "latency", "value": "116.13", "framework": "STM32Cube.AI 10.0.0",
+    }  # fmt: skip
+    (line,) = zoo_lines([zoo, {**zoo, "metric": "activation_ram"}])
+    assert (line["model"], line["image_size"], line["value"]) == ("mobilenetv2-0.35", "128", "0.11613")
+
+
+def test_left_out_networks_are_left_out_on_every_chip():
+    rows = read_rows(ROOT / "measurements" / "ncnn.csv")
+    fitted = {NETWORKS[name] for name in NETWORKS if is_fitted_network(name)}
+    assert {row.model for row in rows if row.fitted} <= fitted
+    assert len({row.model for row in rows} - fitted) == 7
+
+
+# How good it is
+
+
+def median_errors(report):
+    assert report.skipped == ()
+    by_device = {device: [p for p in report.pairs if p.device == device] for device in {p.device for p in report.pairs}}
+    return {device: report.statistics(pairs)["mdape"] for device, pairs in by_device.items()}
+
+
+def test_median_error_by_chip_and_of_networks_that_no_fit_has_seen():
+    report = run_suite("ncnn")
+    errors = median_errors(report)
+    assert errors.pop("phytium-ft-2000-4") > 25  # four threads take 1.7 ms per layer there: see docs/edge.md
+    assert len(errors) == 26
+    assert max(errors.values()) <= 25
+    assert report.statistics([pair for pair in report.pairs if not pair.fitted])["mdape"] <= 20
+
+
+def test_median_error_by_microcontroller():
+    errors = median_errors(run_suite("mlperf-tiny"))
+    assert set(errors) == {"stm32l4r5", "stm32u575", "stm32h747", "nrf5340"}
+    assert max(errors.values()) <= 25
+
+
+@pytest.mark.parametrize(
+    ("stack", "on", "parameters"),
+    [
+        ("ncnn", "cortex-a72", 4),
+        ("ncnn", "gs464v", 3),  # all of its rows have four cores: contention stays that of the stack
+        ("ncnn", "all", 4),
+        ("x-cube-ai", "cortex-m7", 3),
+    ],
+)
+def test_what_a_refit_looks_at(stack, on, parameters):
+    assert len(edge_problem(stack, on).parameters) == parameters
+
+
+def test_a_core_without_rows_cannot_be_fitted():
+    with pytest.raises(InputError) as refusal:
+        edge_problem("cmsis-nn", "cortex-a72")
+    assert str(refusal.value) == "cmsis-nn has no rows to fit for cortex-a72; expected one of cortex-m4"
