@@ -207,3 +207,14 @@ def test_memory_energy_of_boards_covers_that_of_the_devices_alone():
         value = device.get("energy.memory.hbm")
         if value is not None and device.data["energy.memory.hbm"].note.endswith("whole path to the cores"):
             assert 3.4e-12 < value / 8 < 5 * 13.64e-12, name
+
+
+def test_explain_adds_up_under_a_power_limit():
+    p = predict(what_if={"device.power.maximum": "400 W"})
+    kernels, waiting, late = (
+        sum(row.runtime for row in p.operators if (row.kind == "host", row.kind == "power") == kind)
+        for kind in ((False, False), (True, False), (False, True))
+    )
+    last = p.explain("prefill").rstrip().rpartition("\n")[2]
+    assert "+ throttling" in last
+    assert kernels + waiting + late == pytest.approx(p.runtime)

@@ -83,9 +83,12 @@ def test_no_answer_says_what_stands_in_the_way():
     assert answer.closest == pytest.approx(3.35e18)
     assert str(answer) == (
         "no device.memory.hbm.bandwidth from 3.35 MB/s to 3350 PB/s gives tpot <= 0.1 ms (closest at "
-        f"{answer.shown(answer.closest)})\nin the way: {answer.obstacles[0]}"
+        f"{answer.shown(answer.closest)})\nin the way: {answer.obstacles[0]}\nin the way: {answer.obstacles[1]}"
     )
     assert answer.obstacles[0].startswith("compute: tpot is ")
+    peak = ps.predict(*ASKED.values(), what_if={BANDWIDTH: answer.closest, "device.compute.tensor.bf16": "x1.01"})
+    assert peak.tpot < answer.prediction.tpot
+    assert answer.obstacles[1].startswith("device.compute.tensor.bf16: 1 % more of it changes tpot by -")
 
 
 def test_a_range_without_any_limit():

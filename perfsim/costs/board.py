@@ -80,18 +80,20 @@ def share_sources() -> dict[str, str]:
 
 
 def board_energies(data: Mapping[str, Datum], info: Mapping[str, Any]) -> dict[str, Datum]:
-    """What a device does not state itself: ``power.busy``, ``power.serving``, ``energy.*``; none for microcontrollers.
+    """What a device does not state itself: ``power.busy``, ``power.serving``, ``energy.*``.
+
+    Chips that state their power by activity have none.
 
     Energies per operation are those at which full matrix work draws its share of the power limit; a chip without a
     limit gets the A100's, scaled to its node and by the bits of the number format.
     """
-    if info.get("class") == "microcontroller" or "power.active.base" in data:
+    if "power.active.base" in data:
         return {}
     main, limit = str(info["main_memory"]), data.get("power.maximum")
     peaks = _matrix_peaks(data)
     if limit is not None:
         found = _by_limit(limit, peaks, data.get(f"memory.{main}.bandwidth"), main)
-    elif "process.node" in data and peaks:
+    elif "process.node" in data and peaks and info.get("class") != "microcontroller":
         found = _by_technology(data, info, peaks, main)
     else:
         return {}

@@ -59,7 +59,6 @@ def heat_map(
     """
     import numpy as np
     from matplotlib.colors import LogNorm, Normalize
-    from matplotlib.ticker import LogLocator, MaxNLocator
 
     data = heat_map_data(result, metric, x, y)
     ax = new_axes(SIZE) if ax is None else ax
@@ -77,7 +76,7 @@ def heat_map(
     )
     across, up = np.array(data["x"]) / x_scale.factor, np.array(data["y"]) / y_scale.factor
     shown = values / scale.factor
-    wide = shown.min() > 0 and shown.max() / shown.min() > 8
+    wide = bool(shown.min() > 0 and shown.max() / shown.min() > 8)
     norm = (LogNorm if wide else Normalize)(float(shown.min()), float(shown.max()))
     mesh = ax.pcolormesh(across, up, shown, shading="nearest", cmap="cividis", norm=norm, rasterized=True)
     bar = figure_of(ax).colorbar(mesh, ax=ax, label=label)
@@ -85,10 +84,7 @@ def heat_map(
     ax.set_xscale(spaced(across))
     ax.set_yscale(spaced(up))
     if min(shown.shape) > 1 and shown.max() > shown.min():
-        locator = LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(lines if isinstance(lines, int) else 6)
-        levels = (
-            locator.tick_values(shown.min(), shown.max()) if isinstance(lines, int) else np.array(lines) / scale.factor
-        )
+        levels = _levels(shown, wide, lines) if isinstance(lines, int) else np.array(lines) / scale.factor
         drawn = ax.contour(across, up, shown, levels=levels, colors="white", linewidths=0.9)
         ax.clabel(drawn, fmt="%.3g", fontsize=small())
     if data["fits"] is not None and not np.all(data["fits"]):
@@ -98,6 +94,14 @@ def heat_map(
     hatched = "" if data["fits"] is None or np.all(data["fits"]) else "; hatched: does not fit"
     titled(ax, f"{short(metric)}{hatched}", look=look)
     return ax
+
+
+def _levels(shown: Any, wide: bool, count: int) -> Any:
+    """Round values between the smallest and the largest: about ``count``, or 1, 2 and 5 times the powers of ten."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    locator = LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(count)
+    return locator.tick_values(shown.min(), shown.max())
 
 
 def _hatched(ax: Axes, across: Any, up: Any, cells: Any, ink: Any) -> None:

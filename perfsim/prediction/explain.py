@@ -125,8 +125,9 @@ def _phase_text(p: Prediction, index: int, entries: list[_Entry]) -> str:
         lines += [f"    {line}" for line in _formula_lines(p, entry)]
     phase = entries[0].phase
     device = sum(e.row.runtime for e in entries)
+    late = f" + throttling {_time(phase.throttling)}" if phase.throttling else ""
     lines.append(
-        f"runtime = kernels {_time(device)} + waiting for the host {_time(phase.overhead)} = {_time(row.runtime)}"
+        f"runtime = kernels {_time(device)} + waiting for the host {_time(phase.overhead)}{late} = {_time(row.runtime)}"
     )
     return "\n".join(lines) + "\n"
 
@@ -134,7 +135,8 @@ def _phase_text(p: Prediction, index: int, entries: list[_Entry]) -> str:
 def _host_text(p: Prediction, phase: PhaseCost) -> str:
     """What the device waits for between and beside its kernels."""
     step = middle(phase.steps)
-    whole = float(of_step(phase.step_runtimes, step))
+    unthrottled = 1 - phase.throttling / phase.runtime
+    whole = float(of_step(phase.step_runtimes, step)) * unthrottled
     kernels = sum(float(of_step(cost.runtime, step)) * count for cost, count in phase.kernels)
     names = ("host_", "step_")
     lines = [

@@ -13,7 +13,7 @@ from perfsim.sweeps.constraints import value_of
 from perfsim.sweeps.design import Design
 from perfsim.sweeps.metrics import METRICS
 
-__all__ = ["Elasticity", "Swing", "elasticities", "quantities", "tornado"]
+__all__ = ["Elasticity", "Swing", "effects", "elasticities", "quantities", "tornado"]
 
 STEP = 1e-5
 """Relative change on either side of the present value [1]."""
@@ -90,14 +90,25 @@ def elasticities(
     PerfsimError
         as :func:`perfsim.predict`, for unknown names, and for whole numbers.
     """
-    design, name = Design(model, job, on, **request), _metric(metric)
-    present = float(value_of(design.at({}), name))
+    design = Design(model, job, on, **request)
+    return effects(design, {}, _metric(metric), quantities(design) if to is None else tuple(to))
+
+
+def effects(design: Design, base: Mapping[str, Any], metric: str, to: Iterable[str]) -> tuple[Elasticity, ...]:
+    """As :func:`elasticities`, at a design with the changes ``base``, none of them in ``to``.
+
+    Raises
+    ------
+    PerfsimError
+        as :func:`elasticities`.
+    """
+    present = float(value_of(design.at(base), metric))
     found = []
-    for path in quantities(design) if to is None else to:
+    for path in to:
         value = design.value(path)
         if isinstance(value, int):
             raise InputError(f"{path} is a whole number; expected a quantity that changes gradually, or ask symbolic()")
-        low, high = (_changed(design, {path: value * (1 + sign * STEP)}, name) for sign in (-1, 1))
+        low, high = (_changed(design, {**base, path: value * (1 + sign * STEP)}, metric) for sign in (-1, 1))
         if low is not None and high is not None:
             sides = log(present / low) / -log(1 - STEP), log(high / present) / log(1 + STEP)
             found.append(Elasticity(path, *sides))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,16 @@ from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.units import format_quantity, parse
 from perfsim.sweeps.constraints import Constraint, metric_text, obstacle, read_constraints
 from perfsim.sweeps.design import Design, Domain, tried_values
+from perfsim.sweeps.sensitivity import effects, quantities
 
 if TYPE_CHECKING:
     import xarray
 
 __all__ = ["Answer", "iso", "solve"]
+
+
+TIMES = ("runtime", "ttft", "tpot", "throughput", "cost", "energy", "carbon")
+"""Metrics of which an answer says what else would help."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,25 @@ def solve(
         raise InputError(f'want="{want}": expected smallest or largest')
     design = Design(model, job, on, **request)
     domain, constraints = design.domain(find, between), read_constraints(so_that)
-    return _Search(lambda value: design.at({find: value}), find, domain, constraints).answer(want)
+    answer = _Search(lambda value: design.at({find: value}), find, domain, constraints).answer(want)
+    return (
+        answer
+        if answer.value is not None
+        else replace(answer, obstacles=(*answer.obstacles, *_helpers(answer, design)))
+    )
+
+
+def _helpers(answer: Answer, design: Design) -> Iterator[str]:
+    """Per constraint that fails at the closest value: which other quantity changes its metric most there."""
+    p, find = answer.prediction, answer.quantity
+    if p is None or answer.closest is None:
+        return
+    own = f"device.{design.profiles[0].resolve(find.removeprefix('device.'))}"
+    others = [path for path in quantities(design) if path not in (find, own)]
+    for c in answer.constraints:
+        if c.metric in TIMES and not c.holds(p):
+            for e in effects(design, {find: answer.closest}, c.metric, others)[:1]:
+                yield f"{e.quantity}: 1 % more of it changes {c.metric} by {e.value:+.2f} % there, more than any other"
 
 
 class _Search:

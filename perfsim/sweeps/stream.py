@@ -155,7 +155,8 @@ def _written(
     files = [folder / f"{number:06d}.parquet" for number in range(len(parts))]
     missing = [number for number, file in enumerate(files) if not file.exists()]
     advance = progress or (lambda _: None)
-    advance(plan.points - sum(_points(parts[number]) for number in missing))
+    if len(missing) < len(parts):
+        advance(plan.points - sum(_points(parts[number]) for number in missing))
     results = evaluated(plan, [parts[number] for number in missing])
     for number, result in zip(missing, results, strict=True):
         _save(table_of(plan, parts[number], result), files[number])
