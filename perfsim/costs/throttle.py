@@ -12,8 +12,9 @@ from perfsim.quantities.numbers import Number, is_symbolic, maximum, varies, whe
 
 __all__ = ["capped", "power_stretch"]
 
-_POWER = ("compute.", "memory.", "energy.", "power.", "link.")
-"""Quantities of a device that change how much power a job needs, or may take."""
+_POWER = ("energy.", "power.")
+"""Quantities of a device whose change asks what a power limit does. Other rates (a higher peak, a faster memory) are taken
+to come with the power that they need; the result says how much that is."""
 
 
 def power_stretch(*, dynamic: Number, busy: Number, limit: Number, runtime: Number) -> Number:
@@ -36,7 +37,7 @@ def capped(cost: PhaseCost, system: System, stack: Stack, stages: int = 1) -> Ph
     """The phase with its runtime under the device's power limit.
 
     Peaks and efficiencies were measured on boards under their rated limits, so on such a device nothing changes. On a
-    what-if, the same phase on the device as rated says what the board drew there (never more than its limit); that
+    what-if of power or energy, the same phase on the device as rated says what the board drew there (never more than its limit); that
     energy, and the limit as it is now, make the runtime. The ideal stack keeps the pure roofline.
 
     Raises
@@ -70,6 +71,6 @@ def capped(cost: PhaseCost, system: System, stack: Stack, stages: int = 1) -> Ph
 
 
 def _changed(device: Device) -> bool:
-    """Whether a what-if touches power; symbols keep the plain roofline."""
+    """Whether a what-if touches power or energy; symbols keep the plain roofline."""
     changed = [d.value for p, d in device.data.items() if d.status == "what-if" and p.startswith(_POWER)]
     return bool(changed) and not any(is_symbolic(value) for value in changed)

@@ -27,6 +27,6 @@ def power_remarks(p: Prediction) -> list[str]:
     if limit is None or p.power is None or varies(p.power) or varies(limit) or p.power <= limit * p.devices * ROUNDING:
         return []
     return [
-        f"needs {p.power / p.devices:.0f} W of each device, over the limit of {limit:g} W; the ideal stack keeps the "
-        f"pure roofline, a calibrated one slows down"
+        f"needs {p.power / p.devices:.0f} W of each device, over the limit of {limit:g} W, and is not slowed down: the "
+        f"ideal stack keeps the pure roofline, and changed rates are taken to come with their power"
     ]

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from perfsim.quantities.numbers import Number
 from perfsim.quantities.recorder import CONDITIONS, Node
 from perfsim.sweeps.steps import LOOPS, reachable
 
-__all__ = ["CHUNK", "FUNCTIONS", "Box", "Program", "grouped"]
+__all__ = ["CHUNK", "FUNCTIONS", "Box", "Layout", "Program", "grouped"]
 
 CHUNK = 1 << 13
 """Points of a chunk [1]: one array of them takes 64 KiB."""
@@ -28,6 +28,9 @@ LONGEST = 1 << 18
 """Most points of a chunk along dimensions on which only few expressions depend [1]."""
 
 Array = Any
+
+Layout: TypeAlias = tuple[tuple[int, ...], tuple[tuple[str, int], ...]]
+"""Sizes of a box, and the dimension of each leaf: all that the order of an evaluation depends on."""
 
 FUNCTIONS: Mapping[str, Any] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "floordiv": np.floor_divide,
@@ -47,6 +50,11 @@ class Box:
 
     sizes: tuple[int, ...]
     columns: Mapping[str, tuple[int, Array]]
+
+    @property
+    def layout(self) -> Layout:
+        """What boxes have in common that differ in values alone."""
+        return self.sizes, tuple(sorted((name, d) for name, (d, _) in self.columns.items()))
 
     def leaf(self, name: str) -> Array:
         """Values of a leaf, shaped so that they lie along their dimension."""
@@ -104,6 +112,7 @@ class Program:
 
     def __init__(self, outputs: Mapping[str, Number]) -> None:
         self.outputs = grouped(outputs)
+        self._walks: dict[Layout, _Walk] = {}
 
     @cached_property
     def nodes(self) -> list[Node]:
@@ -124,8 +133,10 @@ class Program:
 
     def evaluate(self, box: Box, workers: int = 1) -> dict[str, Array]:
         """Values of the outputs; each has the rows of the dimensions it depends on, and one row elsewhere."""
+        if box.layout not in self._walks:
+            self._walks[box.layout] = _Walk(self, box)
         with np.errstate(all="ignore"):
-            return _Walk(self, box).run(workers)
+            return self._walks[box.layout].run(box, workers)
 
 
 def grouped(outputs: Mapping[str, Number]) -> dict[str, Number]:
@@ -186,7 +197,7 @@ def _loop_inputs(node: Node) -> list[Node]:
 
 
 class _Walk:
-    """One evaluation: which dimensions are walked through, and what is evaluated when."""
+    """Evaluation of boxes of one layout: which dimensions are walked through, and what is evaluated when."""
 
     def __init__(self, program: Program, box: Box) -> None:
         self._program = program
@@ -204,6 +215,8 @@ class _Walk:
             for step in [run if d == self._walked - 1 else 1]
         ]
         self._orders = self._levels()
+        found = [(n, v, self._level(v)) for n, v in program.outputs.items() if isinstance(v, Node)]
+        self._stored = [[(n, v) for n, v, at in found if at == level] for level in range(-1, self._walked)]
 
     def _level(self, node: Node) -> int:
         return max((d for d in self._box.dimensions(node.leaves) if d < self._walked), default=-1)
@@ -224,8 +237,8 @@ class _Walk:
                 dead.setdefault(found[-1].index, []).append(index)
         return [_Order(tuple((n, tuple(dead.get(n.index, ()))) for n in nodes)) for nodes in levels]
 
-    def run(self, workers: int) -> dict[str, Array]:
-        box, program = self._box, self._program
+    def run(self, given: Box, workers: int) -> dict[str, Array]:
+        box, program = given.transposed(self._order), self._program
         results = {}
         for name, value in program.outputs.items():
             if isinstance(value, Node):
@@ -234,7 +247,7 @@ class _Walk:
                 results[name] = np.empty([n if d in along else 1 for d, n in enumerate(box.sizes)], dtype=kind)
             else:
                 results[name] = np.full([1] * len(box.sizes), _number(value))
-        base: dict[int, Array] = {}
+        base: dict[Any, Array] = {name: box.leaf(name) for name in box.columns}
         self._fill(0, base, ())
         self._store(-1, base, (), results)
         total = int(np.prod([len(s) for s in self._slices], dtype=int)) if self._walked else 0
@@ -250,7 +263,7 @@ class _Walk:
         back = [self._order.index(d) for d in range(len(self._order))]
         return {name: value.transpose(back) for name, value in results.items()}
 
-    def _part(self, values: dict[int, Array], start: int, stop: int, results: dict[str, Array]) -> None:
+    def _part(self, values: dict[Any, Array], start: int, stop: int, results: dict[str, Array]) -> None:
         counts = [len(s) for s in self._slices]
         before: tuple[int, ...] = (-1,) * self._walked
         with np.errstate(all="ignore"):
@@ -263,11 +276,11 @@ class _Walk:
                     self._store(level, values, at, results)
                 before = tuple(int(i) for i in index)
 
-    def _fill(self, order: int, values: dict[int, Array], at: tuple[slice, ...]) -> None:
+    def _fill(self, order: int, values: dict[Any, Array], at: tuple[slice, ...]) -> None:
         for node, dead in self._orders[order].steps:
             if node.op == "leaf":
                 dimension, _ = self._box.columns[node.args[0]]
-                leaf = self._box.leaf(node.args[0])
+                leaf = values[node.args[0]]
                 if 0 <= dimension < len(at):
                     leaf = leaf[(slice(None),) * dimension + (at[dimension],)]
                 values[node.index] = leaf
@@ -280,12 +293,11 @@ class _Walk:
             for index in dead:
                 values.pop(index, None)
 
-    def _store(self, level: int, values: dict[int, Array], at: tuple[slice, ...], results: dict[str, Array]) -> None:
-        for name, node in self._program.outputs.items():
-            if isinstance(node, Node) and self._level(node) == level:
-                target = results[name]
-                where = tuple(s if target.shape[d] > 1 else slice(None) for d, s in enumerate(at))
-                target[where] = values[node.index]
+    def _store(self, level: int, values: dict[Any, Array], at: tuple[slice, ...], results: dict[str, Array]) -> None:
+        for name, node in self._stored[level + 1]:
+            target = results[name]
+            where = tuple(s if target.shape[d] > 1 else slice(None) for d, s in enumerate(at))
+            target[where] = values[node.index]
 
 
 def _loop(node: Node, values: Mapping[int, Array]) -> Array:

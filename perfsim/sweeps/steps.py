@@ -42,13 +42,14 @@ LOOPS = ("loop_sum", "loop_largest")
 class _Piece:
     """A bend between two positions, counted from the first one: its sides change places behind ``turn`` of them.
 
-    rising: whether first - second rises.
+    gap: first - second; rising: whether it rises.
     """
 
     start: Number
     end: Number
     first: Form
     second: Form
+    gap: Form
     turn: Number
     rising: Number
 
@@ -158,7 +159,7 @@ class _Steps:
             if atom.exponent == 0:
                 return k
             if atom.exponent == 1:
-                return k * a + k * (k - 1) / 2
+                return k * (a + (k - 1) * 0.5)
             return k * (a * a) + a * (k * (k - 1)) + (k - 1) * k * (2 * k - 1) / 6
         if isinstance(atom, Pages):
             return _pages_up_to(self._start + k - 1, atom.page) - _pages_up_to(self._start - 1, atom.page)
@@ -166,17 +167,20 @@ class _Steps:
 
     def _piece(self, kind: str, piece: _Piece, k: Number) -> Number:
         """Sum of a bend over the positions of a piece that are among the first ``k``."""
-        late, early = (piece.first, piece.second) if kind == "max" else (piece.second, piece.first)
         end = maximum(minimum(k, piece.end), piece.start)
         turn = minimum(maximum(piece.turn, piece.start), end)
-        at = {
-            (side, i): self._prefix(form, bound)
-            for side, form in (("early", early), ("late", late))
-            for i, bound in enumerate((piece.start, turn, end))
-        }
-        rising = at["early", 1] - at["early", 0] + (at["late", 2] - at["late", 1])
-        falling = at["late", 1] - at["late", 0] + (at["early", 2] - at["early", 1])
-        return where(piece.rising, rising, falling)
+        if kind == "max":  # the second side, and what the first is above it
+            low, high = where(piece.rising, turn, piece.start), where(piece.rising, end, turn)
+            return self._between(piece.second, piece.start, end) + self._between(piece.gap, low, high)
+        atoms = [*piece.first, *(atom for atom in piece.second if atom not in piece.first)]
+        pairs = [(atom, piece.first.get(atom, 0), piece.second.get(atom, 0)) for atom in atoms]
+        early = {atom: where(piece.rising, first, second) for atom, first, second in pairs}
+        late = {atom: where(piece.rising, second, first) for atom, first, second in pairs}
+        return self._between(early, piece.start, turn) + self._between(late, turn, end)
+
+    def _between(self, form: Form, start: Number, end: Number) -> Number:
+        """Sum of a form over some positions."""
+        return self._prefix(form, end) - self._prefix(form, start)
 
     def _pieces(self, bend: Bend) -> list[_Piece]:
         """The bend between the points where bends inside of it turn; only where it is monotone, it is one piece."""
@@ -184,7 +188,7 @@ class _Steps:
             gap = added(bend.first, bend.second, sign=-1)
             inside = [atom for atom in gap if isinstance(atom, Bend)]
             if not inside or slope_of(gap) is not None:
-                self._found[bend] = [_Piece(0, self._steps, bend.first, bend.second, *self._turn(gap))]
+                self._found[bend] = [_Piece(0, self._steps, bend.first, bend.second, gap, *self._turn(gap))]
             else:
                 points = _sorted([point for each in inside for point in self._points(each)])
                 self._found[bend] = [self._segment(bend, s, e) for s, e in pairwise([0, *points, self._steps])]
@@ -198,9 +202,10 @@ class _Steps:
         return list({id(p): p for p in (*turns, *(p for each in inside for p in self._points(each)))}.values())
 
     def _segment(self, bend: Bend, start: Number, end: Number) -> _Piece:
-        middle = self._start + _floor((start + end) / 2)
+        middle = self._start + _floor((start + end) * 0.5)
         first, second = self._straight(bend.first, middle), self._straight(bend.second, middle)
-        return _Piece(start, end, first, second, *self._turn(added(first, second, sign=-1)))
+        gap = added(first, second, sign=-1)
+        return _Piece(start, end, first, second, gap, *self._turn(gap))
 
     def _straight(self, form: Form, x: Number) -> Form:
         """The form around ``x``, with those sides of its bends that count there."""
@@ -217,35 +222,41 @@ class _Steps:
         atoms = [*above, *(atom for atom in below if atom not in above)]
         return {atom: where(upper, above.get(atom, 0), below.get(atom, 0)) for atom in atoms}
 
-    def _demand(self, condition: Number) -> None:
-        self.valid = self.valid & condition
-
-    def _demand_monotone(self, gap: Form, pages: Pages) -> Number:
-        """Whether the gap rises; where it does not do the same inside of pages and between them, it is not valid."""
-        within, jump = gap.get(X, 0), gap.get(X, 0) + gap[pages]
-        self._demand((within >= 0) & (jump >= 0) | (within <= 0) & (jump <= 0))
-        return within + jump >= 0
-
     def _turn(self, gap: Form) -> tuple[Number, Number]:
         """How many positions come before a gap changes its sign, and whether it rises."""
-        if set(gap) <= {ONE, X}:
-            return self._crossing(gap)
-        slope = slope_of(gap)
-        if slope is not None:
-            return self._bisected(gap, slope != -1), slope != -1
         pages = [atom for atom in gap if isinstance(atom, Pages)]
-        if len(pages) != 1 or not set(gap) <= {ONE, X, *pages}:
+        if not pages and set(gap) <= {ONE, X}:
+            slope = gap.get(X, 0)
+            return self._places_before(_zero(gap.get(ONE, 0), slope), gap), slope >= 0
+        if len(pages) == 1 and set(gap) <= {ONE, X, *pages}:
+            return self._turn_in_page(gap, pages[0])
+        slope_sign = slope_of(gap)
+        if slope_sign is None:
             raise _UnsupportedError
-        rising = self._demand_monotone(gap, pages[0])
-        return self._bisected(gap, rising), rising
+        return self._bisected(gap, slope_sign != -1), slope_sign != -1
 
-    def _crossing(self, gap: Form) -> tuple[Number, Number]:
-        """Positions before the sign of a straight line changes."""
-        slope, n = gap.get(X, 0), self._steps
-        first = gap.get(ONE, 0) + slope * self._start
-        flat = where(first > 0, 0, n)
-        before = minimum(maximum(_floor(-first / slope) + 1, 0), n) if not _is_zero(slope) else flat
-        return where(slope == 0, flat, before), slope >= 0
+    def _places_before(self, x: Number, gap: Form) -> Number:
+        """Positions before ``x``; all or none of them where a straight gap is level, as ``x`` is no number there."""
+        n = self._steps
+        flat = where(gap.get(ONE, 0) > 0, 0, n)
+        before = minimum(maximum(x - self._start, 0), n)
+        return where(gap.get(X, 0) == 0, flat, before)
+
+    def _turn_in_page(self, gap: Form, pages: Pages) -> tuple[Number, Number]:
+        """As :meth:`_turn`, for a straight line with a jump behind every page: first the page, then the place in it.
+
+        Where it does not do the same inside of pages and between them, the closed forms are not valid.
+        """
+        level, within, jump, page = gap.get(ONE, 0), gap.get(X, 0), gap[pages], pages.page
+        both = within + jump
+        self.valid = self.valid & ((within >= 0) & (both >= 0) | (within <= 0) & (both <= 0))
+        slope = within * page + jump
+        number = _zero(level, slope)
+        last = number * page
+        first = last - (page - 1)
+        inside = _zero(level + jump * number, within)
+        x = where(within == 0, first, minimum(maximum(inside, first), last))
+        return self._places_before(x, {ONE: level, X: slope}), within + both >= 0
 
     def _bisected(self, gap: Form, rising: Number) -> Number:
         n = self._steps
@@ -253,15 +264,16 @@ class _Steps:
         low: Number = 0
         high: Number = n
         for _ in range(math.ceil(math.log2(most + 1)) + 1):
-            middle = _floor((low + high) / 2)
+            middle = _floor((low + high) * 0.5)
             at = self._value(gap, self._start + middle)
             before = where(rising, at <= 0, at > 0) & (low < high)
             low, high = where(before, middle + 1, low), where(before, high, minimum(middle, high))
         return low
 
 
-def _is_zero(value: Number) -> bool:
-    return not isinstance(value, Node) and bool(value == 0)
+def _zero(level: Number, slope: Number) -> Number:
+    """First whole number behind which ``level + slope · x`` has another sign, or at which it is nothing."""
+    return ceil_div(-level, slope) if isinstance(slope, Node) or slope != 0 else 0
 
 
 def _floor(value: Number) -> Number:
@@ -279,5 +291,5 @@ def _sorted(points: list[Number]) -> list[Number]:
 
 def _pages_up_to(last: Number, page: int) -> Number:
     """Sum of ceil(j / page) over j = 1 … last."""
-    whole = _floor(last / page)
-    return page * (whole * (whole + 1)) / 2 + (last - whole * page) * (whole + 1)
+    pages = ceil_div(last, page)
+    return pages * (last - (pages - 1) * (page / 2))
