@@ -15,6 +15,20 @@ IMAGES = ("vit-base-16", "rtx-3090", "pytorch-channels-last")
 CONVOLUTIONS = ("convnext-tiny", "rtx-3090", "pytorch-channels-last")
 
 
+EXAMPLES = {
+    "speculative-decoding": "draft=llama-3.2-1b,acceptance=0.8", "drafting-heads": "tokens=4,accepted=2",
+    "early-exit": "exits=16,shares=0.5", "layer-skipping": "keep=0.75", "structured-pruning": "layers=0.75",
+    "model-switching": "small=llama-3.2-1b,share=0.3", "model-routing": "small=llama-3.2-1b,share=0.15",
+    "parallel-samples": "samples=8", "thinking": "tokens=512,share=0.5", "feature-reuse": "interval=4,fresh=0.25",
+}
+"""Parameters of an example, for techniques whose defaults change nothing because a number must be declared."""
+
+
+def text_of(name):
+    """The technique as it is tried."""
+    return f"{name}:{EXAMPLES[name]}" if name in EXAMPLES else name
+
+
 def tried():
     """(label, jobs) in the order in which a technique is tried: the first that it applies to is shown."""
     decode = [ps.Decode(context_length=4096, batch=b, dtype="bf16") for b in BATCHES]
@@ -30,10 +44,10 @@ def runtime(setup, job, using):
 
 
 def speedups(name):
-    """(what was run, speed-up by batch) with the default parameters; None where nothing here shows a difference."""
+    """(what was run, speed-up by batch) with default or example parameters; None where nothing makes a difference."""
     for setup, jobs in tried():
         try:
-            gains = [runtime(setup, job, ()) / runtime(setup, job, (name,)) for job in jobs]
+            gains = [runtime(setup, job, ()) / runtime(setup, job, (text_of(name),)) for job in jobs]
         except PerfsimError:
             continue
         if any(abs(gain - 1) > 1e-6 for gain in gains):
@@ -53,8 +67,8 @@ def overview():
     for name in technique_classes():
         result = speedups(name)
         cells = ["–"] * (len(BATCHES) + 1) if result is None else [result[0], *(f"{gain:.2f}" for gain in result[1])]
-        rows.append((f"[{name}](#{name})", *cells))
-    return ("technique", "tried on", *(f"batch {batch}" for batch in BATCHES)), rows
+        rows.append((f"[{name}](#{name})", EXAMPLES.get(name, ""), *cells))
+    return ("technique", "with", "tried on", *(f"batch {batch}" for batch in BATCHES)), rows
 
 
 def section(name, kind):

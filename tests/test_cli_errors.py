@@ -34,7 +34,7 @@ MISTAKES = [
     (["predict", "gpt2"], "Missing option '--on'. See perfsim predict --help"),
     (["stacks", "t4"], "Got unexpected extra argument (t4). See perfsim stacks --help"),
     (["show", "gadget", "t4"], 'unknown kind "gadget"; known: device, model, stack, system, technique'),
-    (["show", "technique", "paralel"], 'unknown technique "paralel"; did you mean parallel? List them with: perfsim techniques'),
+    (["show", "technique", "paralel"], 'unknown technique "paralel"; did you mean parallel or parallel-samples? List them with: perfsim techniques'),
     (["show", "device", "t5"], 'unknown device "t5"; did you mean t4? List them with: perfsim devices'),
     (["predict", "gpt22", "--on", "t4"], 'unknown model "gpt22"; did you mean gpt2, gpt2-xl or gpt2-large? List them with: perfsim models'),
     (["predict", "gpt2", "--on", "h100"],

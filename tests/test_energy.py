@@ -101,17 +101,22 @@ def test_devices_as_rated_are_never_throttled():
 
 
 def test_twice_the_peak_meets_the_limit_of_the_board():
-    after = predict(what_if={"device.compute.tensor.bf16": "x2"})
-    assert after.power == pytest.approx(700)
-    assert predict().runtime / 2 < after.runtime < predict().runtime
+    """A faster unit is taken to come with its power; whoever states the limit sees what it does."""
+    faster = {"device.compute.tensor.bf16": "x2"}
+    free, capped = predict(what_if=faster), predict(what_if={**faster, "device.power.maximum": "700 W"})
+    assert free.throttling == 0
+    assert free.power > 700
+    assert free.remarks[-1].startswith(f"needs {free.power:.0f} W of each device, over the limit of 700 W")
+    assert capped.power == pytest.approx(700)
+    assert free.runtime < capped.runtime < predict().runtime
 
 
 def test_the_ideal_stack_keeps_the_roofline_and_says_so():
     before, after = predict(stack="ideal"), predict(stack="ideal", what_if={"device.power.maximum": "400 W"})
     assert after.runtime == before.runtime
     assert after.remarks == (
-        f"needs {before.power:.0f} W of each device, over the limit of 400 W; the ideal stack keeps the pure roofline, "
-        f"a calibrated one slows down",
+        f"needs {before.power:.0f} W of each device, over the limit of 400 W, and is not slowed down: the ideal stack "
+        f"keeps the pure roofline, and changed rates are taken to come with their power",
     )
 
 

@@ -245,7 +245,10 @@ def test_files_are_whole_and_the_same_every_time(tmp_path, suffix, start):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rooflin"], 'unknown figure "rooflin"; did you mean roofline or waterline? List them with: perfsim plot --help'),
+        (
+            ["rooflin"],
+            'unknown figure "rooflin"; did you mean roofline or waterline? List them with: perfsim plot --help',
+        ),
         (["roofline", "--on", "t4"], "nothing to do: give -o FILE.{png,svg,pdf} or --json"),
         (["roofline", "-o", "x.png"], "Missing option '--on'. See perfsim plot roofline --help"),
         (["roofline", "--on", "t4", "-o", "x.jpg"],

@@ -12,9 +12,12 @@ from perfsim.quantities.numbers import Number, is_symbolic, maximum, varies, whe
 
 __all__ = ["capped", "power_stretch"]
 
-_POWER = ("energy.", "power.")
-"""Quantities of a device whose change asks what a power limit does. Other rates (a higher peak, a faster memory) are taken
-to come with the power that they need; the result says how much that is."""
+_DRAW = ("compute.", "memory.", "energy.", "power.", "link.")
+"""Quantities of a device that change how much power a job needs, or may take."""
+
+_LIMIT = ("energy.", "power.")
+"""Those whose change asks what the limit does. Changed rates (a higher peak, a faster memory) are taken to come with
+the power that they need; the result says how much that is."""
 
 
 def power_stretch(*, dynamic: Number, busy: Number, limit: Number, runtime: Number) -> Number:
@@ -37,8 +40,8 @@ def capped(cost: PhaseCost, system: System, stack: Stack, stages: int = 1) -> Ph
     """The phase with its runtime under the device's power limit.
 
     Peaks and efficiencies were measured on boards under their rated limits, so on such a device nothing changes. On a
-    what-if of power or energy, the same phase on the device as rated says what the board drew there (never more than its limit); that
-    energy, and the limit as it is now, make the runtime. The ideal stack keeps the pure roofline.
+    what-if of power or energy, the same phase on the device as rated says what the board drew there (never more than
+    its limit); that energy, and the limit as it is now, make the runtime. The ideal stack keeps the pure roofline.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def capped(cost: PhaseCost, system: System, stack: Stack, stages: int = 1) -> Ph
         if the limit is not above the power that the device draws before it computes anything.
     """
     device = system.device
-    if device.rated is device or not _changed(device):
+    if device.rated is device or not _changed(device, _DRAW):
         return cost
     power = power_model(device)
     if not isinstance(power, PowerModel):
@@ -58,7 +61,7 @@ def capped(cost: PhaseCost, system: System, stack: Stack, stages: int = 1) -> Ph
         )
     rated = phase_cost(cost.phase, System(device.rated, system.count), stack, stages).runtime
     cost = replace(cost, rated_runtime=rated)
-    if stack.is_perfect:
+    if stack.is_perfect or not _changed(device, _LIMIT):
         return cost
     stretch = power_stretch(
         dynamic=power.dynamic(cost, device), busy=power.busy, limit=power.maximum, runtime=cost.runtime
@@ -70,7 +73,7 @@ def capped(cost: PhaseCost, system: System, stack: Stack, stages: int = 1) -> Ph
     )  # fmt: skip
 
 
-def _changed(device: Device) -> bool:
-    """Whether a what-if touches power or energy; symbols keep the plain roofline."""
-    changed = [d.value for p, d in device.data.items() if d.status == "what-if" and p.startswith(_POWER)]
+def _changed(device: Device, kinds: tuple[str, ...]) -> bool:
+    """Whether a what-if touches a quantity of these kinds; symbols keep the plain roofline."""
+    changed = [d.value for p, d in device.data.items() if d.status == "what-if" and p.startswith(kinds)]
     return bool(changed) and not any(is_symbolic(value) for value in changed)

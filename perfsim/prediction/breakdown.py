@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from perfsim.prediction.prediction import Prediction
     from perfsim.prediction.rows import OperatorRow
 
-__all__ = ["Breakdown", "breakdown_of"]
+__all__ = ["Breakdown", "breakdown_of", "titles_of"]
 
 ASPECTS = ("kind", "bound", "phase")
 """What the time is split by: fields of the rows of a prediction."""

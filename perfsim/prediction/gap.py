@@ -15,7 +15,7 @@ from perfsim.quantities.numbers import Number
 if TYPE_CHECKING:
     from perfsim.prediction.prediction import Prediction
 
-__all__ = ["GapPoint", "Rated", "gap_points", "pareto_front", "rated"]
+__all__ = ["GapPoint", "Rated", "catalogue_key", "family_of", "gap_points", "pareto_front", "rated"]
 
 
 _FAMILY = re.compile(r"(?:wide-|tf-)?[a-z]+(?:v\d+)?")

@@ -26,7 +26,7 @@ from perfsim.techniques.parallel import Parallel
 from perfsim.techniques.registry import resolve_techniques
 from perfsim.workloads import Job, Plan
 
-__all__ = ["apply_what_ifs", "largest_batch", "planned", "predict", "system"]
+__all__ = ["apply_what_ifs", "largest_batch", "planned", "predict", "remodelled", "system"]
 
 REMEMBERED_STEPS = 8192
 """Longest decode whose plan is kept for the next prediction; longer ones would hold large arrays."""

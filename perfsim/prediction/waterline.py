@@ -14,7 +14,7 @@ from perfsim.quantities.numbers import Number
 if TYPE_CHECKING:
     from perfsim.prediction.prediction import Prediction
 
-__all__ = ["Waterline", "WaterlineKernel", "waterline_of"]
+__all__ = ["Waterline", "WaterlineKernel", "job_text", "waterline_of"]
 
 
 @dataclass(frozen=True)

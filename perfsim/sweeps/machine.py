@@ -5,6 +5,7 @@ It knows no program, programs are data for it. So it is compiled once and kept o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -25,7 +26,13 @@ NUMBERS = {
 }  # fmt: skip
 """Instruction of each operation; truth is 1, its opposite 0."""
 
-_made = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+def _made(function: Callable[..., None]) -> Any:
+    """The function compiled, and kept on disk if there is a place for it."""
+    try:
+        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    except RuntimeError:  # neither the folder of this file nor that of the user can be written
+        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 @_made

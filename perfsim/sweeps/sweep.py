@@ -37,8 +37,8 @@ STRUCTURAL = ("model", "device", "stack", "count", "using", "dtype")
 RECORDED = ("batch", "prompt_tokens", "output_tokens", "context_length")
 """Fields of jobs that are evaluated as arrays; every other field makes a variant with every value."""
 
-COMPILE_FROM = 2_000_000
-"""Points of a variant from which compiling pays, where the ``compiled`` extra is there."""
+COMPILE_FROM = 2_000_000_000
+"""Points of a variant times its expressions from which loading numba pays, where the ``compiled`` extra is there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,7 @@ class Sweep:
 
         wanted = self.compiled
         if wanted is None:
-            wanted = prod(box.sizes) >= COMPILE_FROM and is_there()
+            wanted = prod(box.sizes) * len(program.nodes) >= COMPILE_FROM and is_there()
         if wanted and not program.loops:
             return evaluate_compiled(program, box, self._threads)
         return program.evaluate(box, self._threads)

@@ -39,6 +39,7 @@ __all__ = [
     "edge_problem",
     "is_fitted_network",
     "is_sampled",
+    "main",
     "ncnn_lines",
     "tiny_lines",
     "zoo_lines",

@@ -24,7 +24,7 @@ from perfsim.prediction.prediction import Prediction
 from perfsim.validation.refit import Problem
 from perfsim.validation.rows import Row, predict_row, read_rows
 
-__all__ = ["FITTED", "PARAMETERS", "STACKS", "is_fitted", "timm_lines", "vision_problem"]
+__all__ = ["FITTED", "PARAMETERS", "STACKS", "is_fitted", "main", "timm_lines", "vision_problem"]
 
 SOURCE = "huggingface/pytorch-image-models@aa4b5850c154 results/benchmark-infer-amp-{layout}-pt240-cu124-rtx3090.csv"
 DEVICES: Mapping[str, str] = MappingProxyType({"RTX 3090": "rtx-3090"})
