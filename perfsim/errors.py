@@ -7,9 +7,13 @@ message on one line and leaves with :attr:`PerfsimError.exit_code`.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
-__all__ = ["CatalogError", "ConfigError", "GraphError", "InputError", "PerfsimError", "UnitError", "UnknownNameError"]
+__all__ = [
+    "CatalogError", "ConfigError", "GraphError", "InputError", "PerfsimError", "UnitError", "UnknownNameError",
+    "checked_type",
+]  # fmt: skip
 
 
 class PerfsimError(Exception):
@@ -54,6 +58,18 @@ class UnknownNameError(PerfsimError):
             message += f"; known: {shown or 'none'}"
         end = "" if message.endswith(("?", ".")) else "."
         super().__init__(message + (f"{end} {hint}" if hint else ""))
+
+
+def checked_type(name: str, given: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Refuse an argument of another type.
+
+    Raises
+    ------
+    InputError
+        e.g. ``what_if=3 is int, expected a mapping such as ...``; long values are cut.
+    """
+    if not isinstance(given, kinds):
+        raise InputError(f"{name}={reprlib.repr(given)} is {type(given).__name__}, expected {expected}")
 
 
 def _choices(names: list[str]) -> str:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from perfsim.errors import CatalogError, UnknownNameError
+from perfsim.errors import CatalogError, UnknownNameError, checked_type
 
 __all__ = ["data_root", "find", "looks_like_path", "names", "read_toml", "shown"]
 
@@ -50,9 +50,12 @@ def find(kind: str, folder: str, name: str, exclude: tuple[str, ...] = ()) -> Pa
 
     Raises
     ------
+    InputError
+        if ``name`` is no text.
     UnknownNameError
         if there is no such entry; CatalogError if there is no such file.
     """
+    checked_type(kind, name, str, f"a catalogue name or the path of a file as text, or a {kind.capitalize()}")
     if looks_like_path(name):
         path = Path(name)
         if not path.is_file():

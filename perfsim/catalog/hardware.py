@@ -32,7 +32,8 @@ _DEVICE_INFO = (
 )  # fmt: skip
 _STACK_INFO = (
     "name", "attention", "fuse", "on_chip", "block_tokens", "all_logits", "device", "calibration", "notes", "sources",
-    "framework", "autocast", "channels_first", "keeps_batch_norm",
+    "framework", "autocast", "channels_first", "keeps_batch_norm", "runs_on", "vendors", "engines", "measured",
+    "weights_in",
 )  # fmt: skip
 
 
@@ -147,6 +148,9 @@ def _read_stack(path: Path) -> Stack:
     block = table.get("block_tokens", 1)
     if isinstance(block, bool) or not isinstance(block, int) or not 1 <= block <= 10**9:
         raise fields.fail("block_tokens", f"is {block!r}, expected a whole number, at least 1")
+    for kind in fields.texts("runs_on"):
+        if kind not in CLASSES:
+            raise fields.fail("runs_on", f'"{kind}" is not a class of devices, expected {", ".join(CLASSES)}')
     result = Stack(
         path.stem,
         fields.text("name"),
@@ -162,6 +166,11 @@ def _read_stack(path: Path) -> Stack:
         autocast=fields.flag("autocast"),
         channels_first=fields.flag("channels_first"),
         keeps_batch_norm=fields.flag("keeps_batch_norm"),
+        runs_on=fields.texts("runs_on"),
+        vendors=fields.texts("vendors"),
+        engines=fields.texts("engines"),
+        measured=fields.texts("measured"),
+        weights_in=fields.text("weights_in", ""),
     )
     return replace(result, variants=_variants(fields, sources))
 

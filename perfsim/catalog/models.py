@@ -61,10 +61,11 @@ def model(name: str | Model) -> Model:
     """
     if isinstance(name, Model):
         return name
+    path = find("model", "models", name)
     if name.endswith(".onnx"):
-        return read_onnx(find("model", "models", name))
+        return read_onnx(path)
     if looks_like_path(name) and not name.endswith(".toml"):
-        return _from_json(find("model", "models", name))
+        return _from_json(path)
     return model_entry(name).model
 
 

@@ -92,6 +92,9 @@ def economics(
     UnknownNameError, InputError
         for an unknown name, or a number that is no power usage effectiveness.
     """
+    for argument, given, example in (("region", region, "FRA"), ("offer", offer, "on-demand")):
+        checked_type(argument, given, (str, NoneType), f'the name of one as text, e.g. "{example}"')
+    checked_type("pue", pue, (str, int, float, NoneType), "a number from 1, or a name")
     grid = _find("grid", "region", region)
     key, value = _effectiveness(device, pue)
     price = device.price(offer)

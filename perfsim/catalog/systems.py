@@ -118,7 +118,7 @@ def expanded(using: Iterable[Any]) -> Iterable[Any]:
     UnknownNameError, CatalogError
         as :func:`published_system`.
     """
-    if isinstance(using, str):
+    if isinstance(using, str) or not isinstance(using, Iterable):
         return using  # refused by whoever resolves it, with the advice to write a list
     result: list[Any] = []
     for item in using:

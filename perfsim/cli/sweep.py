@@ -31,7 +31,7 @@ MONEY = ("region", "pue", "offer")
 @click.option(
     "--vary", "varied", multiple=True, metavar="NAME=SPEC",
     help="An axis, repeatable: a field of the job, a what-if path, stack, count, dtype or using.NAME.PARAMETER; "
-    "SPEC is a,b,c or 1:8192:256 or 1:256:x2, both ends included, units allowed.",
+    "SPEC is a,b,c or low:high:step or low:high:x2, up to the last value not above high; units allowed.",
 )  # fmt: skip
 @click.option("--out", metavar="FILE", help="Write all points to FILE.csv, .parquet or .nc, part by part.")
 @click.option("--pareto", metavar="X,Y", help="Show the points that no other one beats in all of these metrics.")

@@ -15,7 +15,7 @@ from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
 from perfsim.quantities.units import DIMENSIONS
 
-__all__ = ["PARAMETERS", "TILED_PARAMETERS", "Calibration", "KernelRates", "Stack"]
+__all__ = ["ALGORITHMS", "PARAMETERS", "TILED_PARAMETERS", "Calibration", "KernelRates", "Stack"]
 
 PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
     {
@@ -51,6 +51,9 @@ PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
     }
 )
 """Parameter → (name of its dimension, value in a perfect stack). docs/assumptions.md says what each means."""
+
+ALGORITHMS = ("tile_winograd",)
+"""Parameters that say which algorithm a kernel runs, not how well: a bound holds for the same algorithm only."""
 
 TILED_PARAMETERS: Mapping[str, str] = MappingProxyType(
     {
@@ -124,6 +127,10 @@ class Stack(Profile):
     parameters are kept in fp32 and cast in every pass; ``channels_first``: whether feature maps are stored channel by
     channel; ``keeps_batch_norm``: whether batch norms stay operators of their own.
 
+    ``runs_on``, ``vendors``, ``engines``: classes, makers and engines of the devices that it exists for, empty for all;
+    ``measured``: families of the models that its calibrations measured, empty for all; ``weights_in``: the memory of
+    its own that keeps the weights (``flash``), empty for the main memory.
+
     ``variants`` hold the values for device classes: patterns of device keys → changed data and calibration.
     """
 
@@ -135,6 +142,11 @@ class Stack(Profile):
     autocast: bool = False
     channels_first: bool = False
     keeps_batch_norm: bool = False
+    runs_on: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
+    weights_in: str = ""
     variants: tuple[tuple[tuple[str, ...], Mapping[str, Datum], Calibration | None], ...] = ()
     calibration: Calibration | None = None
 
@@ -160,8 +172,25 @@ class Stack(Profile):
 
     @cached_property
     def is_perfect(self) -> bool:
-        """Whether this is the ideal execution: activations on chip and every parameter perfect."""
-        return self.on_chip and all(self.parameter(name) == perfect for name, (_, perfect) in PARAMETERS.items())
+        """Whether this is an ideal execution: activations on chip and every parameter perfect, of any algorithm."""
+        speeds = {name: perfect for name, (_, perfect) in PARAMETERS.items() if name not in ALGORITHMS}
+        return self.on_chip and all(self.parameter(name) == perfect for name, perfect in speeds.items())
+
+    @property
+    def algorithms(self) -> dict[str, Datum]:
+        """What it states about the algorithms of its kernels, by path."""
+        return {path: datum for path, datum in self.data.items() if path.rpartition(".")[2] in ALGORITHMS}
+
+    def running(self, other: Stack) -> Stack:
+        """This stack with the algorithms of ``other``, whose sources come along; itself if they are the plain ones."""
+        if not other.algorithms:
+            return self
+        return replace(self, data={**self.data, **other.algorithms}, sources={**other.sources, **self.sources})
+
+    def suits(self, device: Device) -> bool:
+        """Whether it exists for the class, the maker and the engine of ``device``, as far as the device states them."""
+        limits = (("class", self.runs_on), ("vendor", self.vendors), ("engine", self.engines))
+        return all(not allowed or device.info.get(key, allowed[0]) in allowed for key, allowed in limits)
 
     @cached_property
     def tiles(self) -> bool:

@@ -14,7 +14,7 @@ from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
 from perfsim.costs import PhaseCost
 from perfsim.devices import Device, Stack, System
-from perfsim.errors import InputError
+from perfsim.errors import InputError, checked_type
 from perfsim.prediction.model_scaling import scaled_model
 from perfsim.prediction.predict import apply_what_ifs, predict, system
 from perfsim.prediction.prediction import Prediction
@@ -191,7 +191,8 @@ def compare(
     PerfsimError
         as :func:`perfsim.predict`, and for a variant that cannot be read.
     """
-    chain = tuple(using)
+    chain = resolve_techniques(expanded(using))
+    checked_type("variants", variants, (list, tuple), 'a list, e.g. variants=["stack=vllm"]')
     shared = {"job": job, "count": count, "stack": stack, "using": chain, "region": region, "pue": pue, "offer": offer}
     pairs = list(product(_several(model, "model"), _several(on, "on")))
     asked = [{**shared, "model": m, "on": d} for m, d in pairs]

@@ -9,7 +9,7 @@ from typing import Any
 
 from perfsim.architectures import Model, VisionModel
 from perfsim.architectures.vision import compound_scaling
-from perfsim.errors import InputError, UnknownNameError
+from perfsim.errors import InputError, UnknownNameError, checked_type
 from perfsim.importers.onnx import OnnxModel
 
 __all__ = ["PREFIX", "scaled_model"]
@@ -35,6 +35,7 @@ def scaled_model(model: Model, changes: Mapping[str, Any]) -> tuple[Model, dict[
     UnknownNameError, InputError
         for an unknown path, a value that is no factor, or a model that cannot be scaled.
     """
+    checked_type("what_if", changes, Mapping, 'quantities by path, e.g. {"stack.kernel_launch": "x0.5"}')
     axes = {path.removeprefix(AXIS): value for path, value in changes.items() if path.startswith(AXIS)}
     if axes:
         model = _bound(model, axes)

@@ -43,6 +43,7 @@ def read_variant(given: str | Mapping[str, Any], kind: type[Job]) -> Variant:
     UnknownNameError, InputError
         for anything that cannot be varied.
     """
+    checked_type("variant", given, (str, Mapping), 'a text such as "stack=vllm", or a mapping')
     pairs = _split(given) if isinstance(given, str) else list(given.items())
     if not pairs:
         raise InputError(f"variant {given!r}: is empty, expected {_EXAMPLE.removeprefix('e.g. ')}")

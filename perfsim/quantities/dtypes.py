@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfsim.errors import UnknownNameError
+from perfsim.errors import UnknownNameError, checked_type
 from perfsim.quantities.numbers import Number, ceil_div
 
 __all__ = ["DTYPES", "DType", "dtype"]
@@ -63,11 +63,12 @@ def dtype(name: str | DType) -> DType:
 
     Raises
     ------
-    UnknownNameError
-        if no such format is known.
+    UnknownNameError, InputError
+        if no such format is known, or ``name`` is no text.
     """
     if isinstance(name, DType):
         return name
+    checked_type("dtype", name, str, 'the name of a number format, e.g. "bf16"')
     key = _ALIASES.get(name, name)
     if key not in DTYPES:
         raise UnknownNameError("dtype", name, [*DTYPES, "fp8"])

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 from perfsim.errors import InputError
@@ -35,7 +36,7 @@ class Axis:
             stated = ", ".join(f"{name} has {n}" for name, n in lengths.items()) or "there is none"
             raise InputError(f"axis {self.name}: columns must be of one length, at least one of them; {stated}")
         if not 1 <= len(self) <= MOST_VALUES:
-            raise InputError(f"axis {self.name}: {len(self)} values, expected 1 to {MOST_VALUES:.0e}")
+            raise InputError(f"axis {self.name}: {len(self)} values, expected 1 to {MOST_VALUES:,}")
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -125,7 +126,7 @@ def uniform(count: int, ranges: Mapping[str, Sequence[Any]], seed: int = 0, name
 
 def _count(count: int) -> int:
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_VALUES:
-        raise InputError(f"samples: {count!r}, expected a whole number, 1 to {MOST_VALUES:.0e}")
+        raise InputError(f"samples: {count!r}, expected a whole number, 1 to {MOST_VALUES:,}")
     return count
 
 
@@ -144,49 +145,62 @@ def _sampled(unit: Any, ranges: Mapping[str, Sequence[Any]], name: str) -> list[
     return zipped(columns, name)
 
 
+_LARGEST = 1e150
+"""Largest number of a range; NaN and infinity lie above it, too."""
+
 _FACTOR = re.compile(r"x(\d+\.?\d*|\.\d+)$")
 
 
 def read_values(name: str, text: str) -> list[Any]:
-    """Values of ``a,b,c``, ``low:high:step`` or ``low:high:xfactor``; both ends are included where they are met.
+    """Values of ``a,b,c``, ``low:high:step`` or ``low:high:xfactor``; a range ends at its last value not above ``high``.
 
-    Whole numbers become ``int``, texts with a unit stay texts.
+    Whole numbers become ``int``, texts with a unit stay texts. Values of a what-if path are all texts, so that a bare
+    number is refused where the quantity has a unit, as ``--set`` does.
 
     Raises
     ------
     InputError, UnitError
-        for a text of another form.
+        for a text of another form, or more than :data:`MOST_VALUES` values.
     """
     parts = [part.strip() for part in text.split(":")]
+    path = name.partition(".")[0] in ("device", "stack", "link") and "." in name
     if len(parts) == 1:
         values = [part.strip() for part in text.split(",")]
         if not all(values):
             raise InputError(f'--vary {name}="{text}": an empty value; expected a,b,c')
-        return [_value(value) for value in values]
+        return list(values) if path else [_value(value) for value in values]
     if len(parts) != 3 or not all(parts):
         raise InputError(f'--vary {name}="{text}": expected a,b,c or low:high:step or low:high:x2')
     low, high = _value(parts[0]), _value(parts[1])
     factor = _FACTOR.fullmatch(parts[2])
     if isinstance(low, str) or isinstance(high, str):
-        return _with_unit(name, text, parts, factor)
+        return _with_unit(name, text, parts, factor, path)
     step = float(factor[1]) if factor else _value(parts[2])
-    return _run(name, text, low, high, step, factor is not None)
+    found = _run(name, text, low, high, step, factor is not None)
+    return [repr(value) for value in found] if path else found
 
 
-def _with_unit(name: str, text: str, parts: list[str], factor: re.Match[str] | None) -> list[Any]:
+def _with_unit(name: str, text: str, parts: list[str], factor: re.Match[str] | None, path: bool) -> list[Any]:
     low, high = parse(parts[0]), parse(parts[1])
     step = None if factor else parse(parts[2])
     if low.dimension != high.dimension or (step is not None and step.dimension != low.dimension):
         raise InputError(f'--vary {name}="{text}": the units differ; state one kind of unit')
     number = float(factor[1]) if factor else step.value  # type: ignore[union-attr]
-    return [float(v) for v in _run(name, text, low.value, high.value, number, factor is not None)]
+    found = map(float, _run(name, text, low.value, high.value, number, factor is not None))
+    return [f"{value!r} {str(low.dimension)[1:-1]}" for value in found] if path else list(found)
 
 
 def _run(name: str, text: str, low: Any, high: Any, step: Any, geometric: bool) -> list[Any]:
-    if isinstance(step, str) or high < low or (step <= 1 or low <= 0 if geometric else step <= 0):
-        raise InputError(f'--vary {name}="{text}": expected low <= high and a step above 0, or a factor above 1')
-    if not geometric and (high - low) / step > MOST_VALUES:
-        raise InputError(f'--vary {name}="{text}": more than {MOST_VALUES:.0e} values; take a larger step')
+    finite = not isinstance(step, str) and all(abs(number) <= _LARGEST for number in (low, high, step))
+    if not finite or high < low or (step <= 1 or low <= 0 if geometric else step <= 0):
+        raise InputError(
+            f'--vary {name}="{text}": expected finite numbers, low <= high, and a step above 0, or a factor above 1 '
+            f"from a low above 0"
+        )
+    steps = (log(high) - log(low)) / log(step) if geometric else (high - low) / step
+    if steps >= MOST_VALUES:
+        wider = "a larger factor" if geometric else "a larger step"
+        raise InputError(f'--vary {name}="{text}": more than {MOST_VALUES:,} values on one axis; take {wider}')
     slack = 1e-9 * abs(high)
     values: list[Any] = []
     count = 0

@@ -21,6 +21,9 @@ __all__ = ["evaluate_compiled", "is_there"]
 PIECES = 8
 """Pieces of a block that are worth a thread [1]."""
 
+SHARES = 4
+"""Parts of a block for each thread [1], so that none waits long for the last one."""
+
 
 def is_there() -> bool:
     """Whether numba is installed."""
@@ -65,6 +68,6 @@ def _run(block: Block, memory: Array, threads: int, pool: ThreadPoolExecutor) ->
             np.empty((block.rows, WIDTH)),
         )  # fmt: skip
 
-    parts = max(1, min(threads, block.pieces // PIECES))
+    parts = max(1, min(SHARES * threads, block.pieces // PIECES)) if threads > 1 else 1
     edges = [block.pieces * i // parts for i in range(parts + 1)]
     list(map(part, pairwise(edges)) if parts == 1 else pool.map(part, pairwise(edges)))

@@ -73,6 +73,7 @@ def read_constraints(so_that: str | Iterable[str]) -> tuple[Constraint, ...]:
     InputError, UnknownNameError, UnitError
         for another form, an unknown metric, or a wrong unit.
     """
+    checked_type("so_that", so_that, (str, list, tuple), 'a text such as "tpot <= 20 ms and fits", or a list of them')
     texts = [so_that] if isinstance(so_that, str) else list(so_that)
     found = tuple(_constraint(part) for text in texts for part in re.split(r"\band\b|,", text))
     if not found:

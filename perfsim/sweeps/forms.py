@@ -118,6 +118,12 @@ def _ceiling(args: list[Form]) -> Form | None:
     return {Pages(page): 1} if page >= 1 and 1 / page == share else None
 
 
+def _bent(kind: str, args: list[Form]) -> Form:
+    """A bend whose second side is the straight one, if one of them is."""
+    first, second = sorted(args, key=lambda form: not any(isinstance(atom, Bend) for atom in form))
+    return {Bend(kind, first, second): 1}
+
+
 def _choice(args: list[Form]) -> Form | None:
     condition = _plain(args[0])
     if condition is None:
@@ -131,8 +137,8 @@ _FORMS: Mapping[str, Callable[[list[Form]], Form | None]] = {
     "sub": lambda args: added(args[0], args[1], sign=-1),
     "mul": _product,
     "div": _quotient,
-    "max": lambda args: {Bend("max", args[0], args[1]): 1},
-    "min": lambda args: {Bend("min", args[0], args[1]): 1},
+    "max": lambda args: _bent("max", args),
+    "min": lambda args: _bent("min", args),
     "ceil": _ceiling,
     "where": _choice,
 }

@@ -148,12 +148,21 @@ class _Steps:
 
     def _prefix(self, form: Form, count: Number) -> Number:
         """Sum of a form over the first ``count`` positions."""
+        return self._between(form, 0, count)
+
+    def _between(self, form: Form, start: Number, end: Number) -> Number:
+        """Sum of a form over some positions."""
         total: Number = 0
         for atom, coefficient in form.items():
-            total = total + coefficient * self._prefix_atom(atom, count)
+            total = total + coefficient * self._atom_between(atom, start, end)
         return total
 
+    def _atom_between(self, atom: Atom, start: Number, end: Number) -> Number:
+        return self._prefix_atom(atom, end) - self._prefix_atom(atom, start)
+
     def _prefix_atom(self, atom: Atom, k: Number) -> Number:
+        if not isinstance(k, Node) and k == 0:
+            return 0
         if isinstance(atom, Power):
             a = self._start
             if atom.exponent == 0:
@@ -163,24 +172,32 @@ class _Steps:
             return k * (a * a) + a * (k * (k - 1)) + (k - 1) * k * (2 * k - 1) / 6
         if isinstance(atom, Pages):
             return _pages_up_to(self._start + k - 1, atom.page) - _pages_up_to(self._start - 1, atom.page)
-        return sum(self._piece(atom.kind, piece, k) for piece in self._pieces(atom))
+        if atom.kind == "max":  # the second side, and what the first is above it
+            return self._prefix(atom.second, k) + sum(self._above(piece, k) for piece in self._pieces(atom))
+        return sum(self._smaller(piece, k) for piece in self._pieces(atom))
 
-    def _piece(self, kind: str, piece: _Piece, k: Number) -> Number:
-        """Sum of a bend over the positions of a piece that are among the first ``k``."""
-        end = maximum(minimum(k, piece.end), piece.start)
-        turn = minimum(maximum(piece.turn, piece.start), end)
-        if kind == "max":  # the second side, and what the first is above it
-            low, high = where(piece.rising, turn, piece.start), where(piece.rising, end, turn)
-            return self._between(piece.second, piece.start, end) + self._between(piece.gap, low, high)
+    def _above(self, piece: _Piece, k: Number) -> Number:
+        """What the first side is above the second one, over the positions of a piece that are among the first ``k``."""
+        start, turn, end = self._bounds(piece, k)
+        total: Number = 0
+        for atom, coefficient in piece.gap.items():
+            late, early = self._atom_between(atom, turn, end), self._atom_between(atom, start, turn)
+            total = total + coefficient * where(piece.rising, late, early)
+        return total
+
+    def _smaller(self, piece: _Piece, k: Number) -> Number:
+        """Sum of the smaller side; not of differences, in which a large side would leave its rounding behind."""
+        start, turn, end = self._bounds(piece, k)
         atoms = [*piece.first, *(atom for atom in piece.second if atom not in piece.first)]
         pairs = [(atom, piece.first.get(atom, 0), piece.second.get(atom, 0)) for atom in atoms]
         early = {atom: where(piece.rising, first, second) for atom, first, second in pairs}
         late = {atom: where(piece.rising, second, first) for atom, first, second in pairs}
-        return self._between(early, piece.start, turn) + self._between(late, turn, end)
+        return self._between(early, start, turn) + self._between(late, turn, end)
 
-    def _between(self, form: Form, start: Number, end: Number) -> Number:
-        """Sum of a form over some positions."""
-        return self._prefix(form, end) - self._prefix(form, start)
+    def _bounds(self, piece: _Piece, k: Number) -> tuple[Number, Number, Number]:
+        """First position of a piece, its turn and its end, as far as they are among the first ``k``."""
+        start, end = minimum(k, piece.start), minimum(k, piece.end)
+        return start, minimum(maximum(piece.turn, start), end), end
 
     def _pieces(self, bend: Bend) -> list[_Piece]:
         """The bend between the points where bends inside of it turn; only where it is monotone, it is one piece."""

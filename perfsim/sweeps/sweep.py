@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import product
 from math import prod
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from perfsim.catalog import device as find_device
 from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
 from perfsim.devices import Device, Stack, System
-from perfsim.errors import InputError, UnknownNameError
+from perfsim.errors import InputError, UnknownNameError, checked_type
 from perfsim.prediction.model_scaling import PREFIX, scaled_model
 from perfsim.prediction.predict import apply_what_ifs
 from perfsim.sweeps.axes import Axis, grid
@@ -284,6 +285,7 @@ def plan_sweep(
     """
     if not isinstance(job, Job):
         raise InputError(f"job is {type(job).__name__}, expected e.g. Inference(prompt_tokens=1024, output_tokens=128)")
+    _check_types(what_if, vary, along, metrics, workers)
     listed: dict[str, Any] = {}
     base: dict[str, Any] = {"dtype": None}
     chains = isinstance(using, list | tuple) and bool(using) and all(isinstance(u, list | tuple) for u in using)
@@ -301,6 +303,16 @@ def plan_sweep(
     plan = Sweep(tuple(axes), job, base, what_if or {}, money, chosen, workers, compiled)
     _check(plan)
     return plan
+
+
+def _check_types(what_if: Any, vary: Any, along: Any, metrics: Any, workers: Any) -> None:
+    checked_type("what_if", what_if, (Mapping, NoneType), 'quantities by path, e.g. {"stack.kernel_launch": "x0.5"}')
+    checked_type("vary", vary, (Mapping, NoneType), 'lists of values by path, e.g. {"stack.kernel_launch": ["x0.5"]}')
+    checked_type("along", along, Iterable, "a list of axes, e.g. from perfsim.sweeps.zipped")
+    for axis in along:
+        checked_type("along", axis, Axis, "axes, e.g. from perfsim.sweeps.zipped")
+    checked_type("metrics", metrics, (list, tuple, NoneType), 'a list of names, e.g. metrics=["runtime"]')
+    checked_type("workers", workers, int, "a whole number of threads, 0 for all")
 
 
 def _check(plan: Sweep) -> None:

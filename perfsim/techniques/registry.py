@@ -88,6 +88,7 @@ def resolve_techniques(using: Iterable[str | Technique]) -> tuple[Technique, ...
     """
     if isinstance(using, str):
         raise InputError(f'using="{using}": expected a list, e.g. using=["{using}"]')
+    checked_type("using", using, Iterable, 'a list, e.g. using=["weight-quantization:bits=4"]')
     result = []
     for item in using:
         if not isinstance(item, str | Technique):

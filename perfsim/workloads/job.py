@@ -66,10 +66,15 @@ class Job(ABC):
                     f'dtype "{name}": device {device.key} has no matrix rate for it; it computes in {known}'
                 )
             return replace(self, dtype=name)
+        if not device.formats:
+            raise InputError(
+                f"device {device.key}: no source gives a rate for it; it can be listed but not used for predictions. "
+                f'Write a TOML with base = "{device.key}" that states one'
+            )
         wished = (model.dtype, "bf16", "fp16", "fp32", "int8")
         chosen = next((name for name in wished if name in device.formats), None)
         if chosen is None:
-            known = ", ".join(device.formats) or "none"
+            known = ", ".join(device.formats)
             raise InputError(f"device {device.key} computes in {known}; choose one of them with dtype")
         return replace(self, dtype=chosen)
 
