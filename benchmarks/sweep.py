@@ -5,8 +5,9 @@
 Decode steps of llama-3.1-70b over batch × context × bandwidth × peak × capacity, and whole requests (a prompt and 512
 tokens, summed exactly). "evaluated": every metric on the axes on which it depends; "a core": the same per second of
 processor time, which other work on the machine disturbs less; "written out": every metric copied to an array of all
-points besides. "first" includes recording, checks against predictions and, with --compiled, loading numba. The hand-written evaluation computes the runtime, traffic, memory and fit of
-the ideal decode step alone, with the same broadcasting; the ratio compares it with a sweep of the same metrics.
+points besides. "first" includes recording, checks against predictions and, with --compiled, loading numba. The
+hand-written evaluation computes the runtime, traffic, memory and fit of the ideal decode step alone, with the same
+broadcasting; the ratio compares it with a sweep of the same metrics.
 """
 
 import argparse
@@ -123,9 +124,11 @@ def main():
     ours, _, _ = best(lambda: written(plan))
     theirs, _, values = best(by_hand)
     away = np.abs(values[0] / np.broadcast_to(plan.evaluate()["runtime"], plan.sizes) - 1).max()
-    print(f"runtime, traffic, memory, fits of all points: {plan.points / ours / 1e6:.1f} M/s, "
-          f"by hand {plan.points / theirs / 1e6:.1f} M/s, ratio {theirs / ours:.2f} (goal 0.5); "
-          f"the runtimes by hand are within {100 * away:.1f} %, small kernels are left out there")
+    print(
+        f"runtime, traffic, memory, fits of all points: {plan.points / ours / 1e6:.1f} M/s, "
+        f"by hand {plan.points / theirs / 1e6:.1f} M/s, ratio {theirs / ours:.2f} (goal 0.5); "
+        f"the runtimes by hand are within {100 * away:.1f} %, small kernels are left out there"
+    )
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from perfsim.plots import (
     memory_timeline,
     pareto,
 )
+from perfsim.plots.efficiency_gap import efficiency_gap_data
 from perfsim.plots.labels import Box
 from perfsim.prediction.breakdown import ASPECTS, breakdown_of
-from perfsim.prediction.gap import gap_points, pareto_front, rated
+from perfsim.prediction.gap import gap_points, gap_points_of_any, pareto_front, rated
 from perfsim.prediction.timeline import PARTS, memory_timeline_of
 from perfsim.prediction.waterline import waterline_of
 
@@ -189,6 +190,33 @@ def test_accuracy_is_declared_or_known_or_refused(family):
         with pytest.raises(InputError) as error:
             call()
         assert str(error.value) == message
+
+
+def test_without_any_accuracy_models_stand_at_their_parameters(language, family):
+    """And one prediction needs no list."""
+    ax = efficiency_gap(language, ax=axes())
+    (point,) = gap_points_of_any(language)
+    assert (point.accuracy, point.parameters) == (None, language.job.sizes(language.model)[0])
+    assert list(line(ax, "_llama actual").get_ydata()) == [point.parameters]
+    assert (ax.get_ylabel(), ax.get_yscale()) == ("parameters", "log")
+    assert ax.get_xlabel() == "time per token [ms], over 128 tokens"  # 8 sequences of 16
+    assert efficiency_gap_data(language)["remarks"] == ["no accuracy is known: the models stand at their parameters"]
+    assert efficiency_gap_data(family[0]) == efficiency_gap_data(family[:1])
+    assert efficiency_gap_data(family)["remarks"] == []
+
+
+def test_models_with_and_without_accuracy_do_not_share_a_figure(language, family):
+    message = (
+        "no accuracy of llama-3.1-8b: measurements/accuracy.csv does not have it; declare it, "
+        "e.g. --accuracy llama-3.1-8b=0.79"
+    )
+    for call in (lambda: efficiency_gap([*family, language]), lambda: pareto([language])):
+        with pytest.raises(InputError) as error:
+            call()
+        assert str(error.value) == message
+    with pytest.raises(InputError) as error:
+        efficiency_gap([3])
+    assert str(error.value) == "result=3 is int, expected predictions, or Rated ones"
 
 
 def test_the_table_of_accuracies_names_models_of_the_catalogue():

@@ -139,7 +139,7 @@ def test_no_batch_fits_where_the_weights_do_not():
     assert ps.largest_batch("llama-3.1-405b", job, A100) == 0
     p = predict("llama-3.1-405b", job)
     assert p.memory.fits is False
-    assert p.remarks == ("does not fit: 756.0 GiB needed per device, 80.0 GiB there",)  # 2 · 405 853 388 800 byte
+    assert p.remarks == ("does not fit: 811.7 GB needed per device, 85.9 GB there",)  # 2 · 405 853 388 800 byte; 80 GiB
 
 
 def test_longer_than_the_model_allows_is_remarked():
@@ -292,3 +292,18 @@ def test_the_same_question_gets_the_same_answer():
     job = ps.Inference(prompt_tokens=33, output_tokens=9)
     first, second = (predict("mixtral-8x7b", job, stack="megatron-2022", on="h100-sxm5-80gb") for _ in range(2))
     assert (first.runtime, first.energy, first.memory.total) == (second.runtime, second.energy, second.memory.total)
+
+
+def test_rounded_rows_add_up_to_the_totals():
+    """Counts are rounded once, per row: MACs at 0.75 of the width and several devices leave fractions of bytes."""
+    for model, job, on, options in (
+        ("mobilenetv1-0.75-192", ps.SinglePass(), "gh200", {"stack": "tensorrt-llm"}),
+        ("mixtral-8x7b", ps.Inference(prompt_tokens=77, output_tokens=9, batch=3), "h100-sxm5-80gb", {"count": 4}),
+    ):
+        p = ps.predict(model, job, on, **options)
+        for name in ("flops", "traffic"):
+            rows = [getattr(row, name) for row in p.operators]
+            assert all(isinstance(value, int) for value in rows)
+            assert sum(rows) == sum(getattr(row, name) for row in p.phases) == getattr(p, name)
+            for phase in p.phases:
+                assert sum(getattr(r, name) for r in p.operators if r.phase == phase.name) == getattr(phase, name)

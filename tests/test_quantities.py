@@ -61,11 +61,13 @@ def test_text_becomes_si(text, value, dimension):
             'unknown unit "parsec"; known: %, B, FLOP, Hz, J, OP, USD, V, W, Wh, bit, byte, cycle, day, g, h, m, '
             "min, s, token, with prefixes k M G T P m u n p f Ki Mi Gi Ti",
         ),
-        (
-            "3 GiFLOP",  # binary prefixes belong to bytes
-            'unknown unit "GiFLOP"; known: %, B, FLOP, Hz, J, OP, USD, V, W, Wh, bit, byte, cycle, day, g, h, m, '
-            "min, s, token, with prefixes k M G T P m u n p f Ki Mi Gi Ti",
-        ),
+        ("3 GiFLOP", 'unknown unit "GiFLOP"; did you mean GFLOP?'),  # binary prefixes belong to bytes
+        ("2 PFLOPS", 'unknown unit "PFLOPS"; did you mean PFLOP/s?'),
+        ("2 PFLOPs", 'unknown unit "PFLOPs"; did you mean PFLOP?'),
+        ("40 TOPS", 'unknown unit "TOPS"; did you mean TOP/s?'),
+        ("100 Gbps", 'unknown unit "Gbps"; did you mean Gbit/s?'),
+        ("3 TBps", 'unknown unit "TBps"; did you mean TB/s?'),
+        ("5 mw", 'unknown unit "mw"; did you mean MW or mW?'),  # either can be meant
     ],
 )
 def test_what_is_no_quantity_is_refused(text, message):

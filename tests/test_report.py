@@ -6,9 +6,11 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfsim.cli.main import cli
 from perfsim.validation.report import Pair, Report, kendall_tau, report_of
 
 VALUES = st.floats(0.01, 100, allow_nan=False)
@@ -84,3 +86,39 @@ def test_keys_of_the_json_document():
     assert list(document["worst"][0]) == ["device", "model", "what", "predicted", "measured"]
     assert document["skipped"] == ["row 3: unknown device"]
     assert json.loads(json.dumps(document)) == document
+
+
+HEADER = "source,device,stack,model,task,dtype,batch,prompt_tokens,output_tokens,metric,value\n"
+ROW = "own,l4,ideal,gpt2,inference,bf16,1,128,16,runtime,0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown", "message"),
+    [
+        (
+            "gpt2", "gtp2",
+            'gtp2 on l4: unknown model "gtp2"; did you mean gpt2 or gpt2-xl? List them with: perfsim models',
+        ),
+        ("l4", "l44", 'gpt2 on l44: unknown device "l44"; did you mean l4 or l40s? List them with: perfsim devices'),
+    ],
+)  # fmt: skip
+def test_a_row_that_names_something_unknown_is_refused(tmp_path, known, unknown, message):
+    file = tmp_path / "rows.csv"
+    file.write_text(HEADER + ROW + ROW.replace(known, unknown))
+    found = CliRunner().invoke(cli, ["validate", "--file", str(file)])
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr == f"perfsim: {file}:3: {message}\n"
+
+
+def test_a_row_that_cannot_be_predicted_is_listed_and_no_rank_is_a_dash(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text(HEADER + ROW + ROW.replace("gpt2", "vgg16"))
+    found = CliRunner().invoke(cli, ["validate", "--file", str(file)])
+    assert found.exit_code == 0
+    assert found.stderr == (
+        "not predicted: vgg16 on l4, inference runtime, batch 1, 1 device(s), ideal: vgg16 is a vision model, but "
+        "Inference needs a language model; use SinglePass\n"
+    )
+    assert "nan" not in found.stdout
+    (line,) = [line for line in found.stdout.splitlines() if line.split()[:2] == ["l4", "gpt2"] and "unseen" in line]
+    assert line.split()[-2] == "-"

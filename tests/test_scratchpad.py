@@ -207,8 +207,9 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("device", "message"), REFUSALS)
 def test_devices_without_scratchpads(device, message):
+    anywhere = replace(ps.stack("dory"), runs_on=(), vendors=())
     with pytest.raises(InputError) as refusal:
-        ps.predict("frontnet-80x32", JOB, on=device, stack="dory")
+        ps.predict("frontnet-80x32", JOB, on=device, stack=anywhere)
     assert str(refusal.value) == message
 
 

@@ -15,7 +15,7 @@ from perfsim.ops.shared_array import array_bytes
 from perfsim.techniques.factorization.chain import Factor, balanced, factored_parameters
 from perfsim.techniques.factorization.kronecker import kronecker_factors
 from perfsim.techniques.factorization.monarch import block_factors, monarch_factors
-from perfsim.techniques.factorization.tensor_train import train_factors
+from perfsim.techniques.factorization.tensor_train import train_factors, train_joins
 from perfsim.techniques.structure.layer_sharing import shared_runs
 from perfsim.techniques.structure.pruning import kept_units
 from tests.strategies import devices, jobs, models
@@ -169,7 +169,33 @@ def test_factored_kernels_compute_what_their_factors_say():
 def test_small_factors_help_decode_more_than_real_kernels_show():
     assert gain(STEP, "tensor-train:rank=32") > 5
     assert gain(STEP, "tensor-train:rank=32", stack="vllm") < 3  # three launches per matrix
-    assert gain(PROMPT, "tensor-train:rank=32") < 1  # features between the cores are wider than the matrix
+    # over a prompt the matrices are rebuilt once: the dense products, and the joining on top
+    prompt = run(PROMPT, "tensor-train:rank=32")
+    assert 1 < prompt.flops / run(PROMPT).flops < 1.01
+
+
+@given(st.sampled_from([12, 64, 96]), st.sampled_from([16, 60, 128]), st.integers(2, 4), st.integers(1, 40))
+def test_joined_cores_make_up_the_matrix(rows, columns, cores, rank):
+    entries = train_factors(rows, columns, cores=cores, rank=rank)[0].parameters
+    for m, n, k in train_joins(rows, columns, cores=cores, rank=rank):
+        assert m * k == entries  # what was joined before, with the bond to the next core
+        entries = m * n
+    assert entries == rows * columns
+
+
+@pytest.mark.parametrize("rows", [1, 4096])
+def test_a_train_takes_the_order_with_less_work(rows):
+    # bonds of 64: a row costs more core by core than times the matrix, so the matrices are rebuilt for many rows
+    job = STEP if rows == 1 else ps.Prefill(prompt_tokens=rows, batch=1, dtype="bf16")
+    expected, orders = 0, set()
+    for inner, outer, count in ((4096, 4096, 4), (4096, 11008, 2), (11008, 4096, 1)):
+        by_core = rows * sum(2 * f.parameters * f.repeat for f in train_factors(inner, outer, cores=3, rank=64))
+        joining = sum(2 * m * n * k for m, n, k in train_joins(inner, outer, cores=3, rank=64))
+        rebuilt = 2 * rows * inner * outer + joining
+        orders.add(by_core < rebuilt)
+        expected += LAYERS * count * (min(by_core, rebuilt) - 2 * rows * inner * outer)
+    assert orders == {rows == 1}
+    assert run(job, "tensor-train:rank=64").flops - run(job).flops == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_chain_that_is_not_smaller_is_not_made():

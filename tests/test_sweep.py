@@ -13,6 +13,7 @@ from perfsim.errors import InputError, UnitError, UnknownNameError
 from perfsim.prediction.rows import job_bound
 from perfsim.quantities.numbers import ceil_div, maximum, minimum, over_steps
 from perfsim.quantities.recorder import NeedsNumberError, Tape, UndecidedError
+from perfsim.quantities.units import DIMENSIONS, parse_as
 from perfsim.sweeps import METRICS, grid, latin_hypercube, plan_sweep, points, sobol, uniform, zipped
 from perfsim.sweeps.axes import read_values
 from perfsim.sweeps.program import Box, Program
@@ -277,6 +278,41 @@ def test_values_of_the_command_line():
     assert read_values("share", "0.1:0.3:0.1") == pytest.approx([0.1, 0.2, 0.3])
     assert read_values("bandwidth", "1 TB/s:3 TB/s:1 TB/s") == pytest.approx([1e12, 2e12, 3e12])
     assert read_values("bandwidth", "1 TB/s:4 TB/s:x2") == pytest.approx([1e12, 2e12, 4e12])
+
+
+def test_values_of_a_path_stay_texts_with_their_unit():
+    """So that a bare number is refused as ``--set`` refuses it, and a wrong unit, too."""
+    name = "device.memory.hbm.bandwidth"
+    assert read_values(name, "1,2 TB/s,x2") == ["1", "2 TB/s", "x2"]
+    assert read_values(name, "1:3:1") == ["1", "2", "3"]
+    rates = [parse_as(text, DIMENSIONS["bandwidth"]) for text in read_values(name, "1 TB/s:4 TB/s:x2")]
+    assert rates == [1e12, 2e12, 4e12]
+
+
+def test_a_range_ends_at_its_last_value_not_above_the_end():
+    values = read_values("prompt_tokens", "1:8192:256")
+    assert (values[0], values[-1], len(values)) == (1, 7937, 32)  # 1 + 31·256
+    assert read_values("batch", "1:100:x2")[-1] == 64
+
+
+ENDLESS = ["1:nan:1", "nan:4:1", "1:8:nan", "1:nan:x2", "1:inf:x2", "-inf:1:1", "4:1:1", "0:8:x2"]
+
+
+@pytest.mark.parametrize("text", ENDLESS)
+def test_ranges_without_an_end_are_refused(text):
+    with pytest.raises(InputError) as refusal:
+        read_values("batch", text)
+    assert str(refusal.value) == (
+        f'--vary batch="{text}": expected finite numbers, low <= high, and a step above 0, or a factor above 1 '
+        f"from a low above 0"
+    )
+
+
+@pytest.mark.parametrize(("text", "wider"), [("1:8:1e-9", "a larger step"), ("1:1000:x1.0000001", "a larger factor")])
+def test_too_many_values_are_refused(text, wider):
+    with pytest.raises(InputError) as refusal:
+        read_values("share", text)
+    assert str(refusal.value) == f'--vary share="{text}": more than 10,000,000 values on one axis; take {wider}'
 
 
 @pytest.mark.parametrize("text", ["1:2", "5:1:1", "1:5:0", "1:8:x1", "a,,b", "1 TB/s:3 GB:1 TB/s"])

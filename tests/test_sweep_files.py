@@ -156,6 +156,14 @@ def test_the_front_of_the_command():
         (("--vary", "batch"), 'perfsim: --vary "batch": expected NAME=SPEC, e.g. --vary batch=1:256:x2\n'),
         (("--vary", "batch=1"), "perfsim: --vary batch: stated twice; state it once\n"),
         (("--vary", "bach=1"), 'perfsim: unknown axis "bach"; did you mean batch?'),
+        (
+            ("--vary", "device.memory.main.bandwidth=1,2"),
+            'perfsim: device.memory.main.bandwidth: "1" is [1], expected [byte/s]\n',
+        ),
+        (
+            ("--vary", "device.memory.main.bandwidth=1 TB:2 TB:1 TB"),
+            'perfsim: device.memory.main.bandwidth: "1000000000000.0 byte" is [byte], expected [byte/s]\n',
+        ),
         (("--pareto", "tpot"), 'perfsim: --pareto "tpot": expected two or more metrics, e.g. --pareto tpot,cost\n'),
         (("--pareto", "tpot,speed"), 'perfsim: unknown metric "speed"'),
         (("--out", "a.txt"), "perfsim: a.txt: unknown kind of file; expected a name that ends in .csv, .parquet, .nc"),
@@ -191,3 +199,15 @@ def test_the_front_of_a_dataset():
         pareto(found, "runtime", "quality")
     with pytest.raises(InputError, match="state two or more"):
         pareto(found, "runtime")
+
+
+def test_models_of_two_tasks_are_not_judged_by_the_task_of_the_first():
+    words = ("sweep", "resnet18", "gpt2", "--on", "l4", "--vary", "batch=1,2")
+    found = run(*words)
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr == (
+        "perfsim: one sweep has one task: resnet18 is for single-pass, gpt2 for inference; sweep them apart, or state "
+        "a --task that fits all\n"
+    )
+    assert run("sweep", "resnet18", "vgg16", *words[3:]).exit_code == 0
+    assert run(*words, "--task", "single-pass").exit_code == 0

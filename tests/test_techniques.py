@@ -127,3 +127,90 @@ def test_formats_wider_than_the_packed_one_are_left_alone():
     q = ps.predict("gpt2", ps.Decode(dtype="int8"), on=device)
     assert p.memory.weights == q.memory.weights  # 8 bits and a scale are more than 8 bits
     assert p.costs[0].graph.footprint(Role.WEIGHT) == p.memory.weights
+
+
+NETWORKS = {
+    "gpt2": ps.Inference(prompt_tokens=64, output_tokens=16, batch=2),
+    "mixtral-8x7b": ps.Inference(prompt_tokens=64, output_tokens=16, batch=2),
+    "resnet50": ps.SinglePass(batch=2),
+    "vit-base-16": ps.SinglePass(batch=2),
+}
+
+
+CHANGED_WITHOUT_EFFECT = {
+    "sliding-window": "the window is wider than the context",
+    "block-fusion": "its own remark says why no block was fused",
+}
+"""Techniques that change the plan here, but no total."""
+
+
+def totals(p):
+    return (p.runtime, p.traffic, p.flops, p.memory.total)
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+@pytest.mark.parametrize("name", [n for n, k in CLASSES.items() if k.neutral is not None])
+def test_neutral_parameters_change_nothing_or_are_refused_with_a_reason(name, model):
+    technique = CLASSES[name](**CLASSES[name].neutral)
+    assert technique.is_neutral
+    plain = ps.predict(model, NETWORKS[model], on="h200-sxm-141gb")
+    try:
+        p = ps.predict(model, NETWORKS[model], on="h200-sxm-141gb", using=[technique])
+    except InputError as error:
+        if not str(error).startswith(f"{name} cannot apply to {model}: "):
+            raise
+        return
+    assert totals(p) == totals(plain)
+    assert p.idle == (technique,)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_changes_nothing_is_said(name):
+    for model, job in NETWORKS.items():
+        try:
+            p = ps.predict(model, job, on="h200-sxm-141gb", using=[name])
+        except InputError:
+            continue
+        unchanged = totals(p) == totals(ps.predict(model, job, on="h200-sxm-141gb"))
+        said = any(remark.startswith(f"{name} changes nothing: ") for remark in p.remarks)
+        assert said == unchanged or (unchanged and name in CHANGED_WITHOUT_EFFECT), model
+
+
+def test_the_remark_tells_what_is_neutral():
+    def remarks(*using):
+        return ps.predict("gpt2", NETWORKS["gpt2"], on="h200-sxm-141gb", using=using).remarks
+
+    assert remarks("speculative-decoding") == (
+        'speculative-decoding changes nothing: draft="" is neutral; state another draft',
+    )
+    assert remarks("fused-attention") == ("fused-attention changes nothing: it found nothing to act on",)
+    assert remarks("unstructured-sparsity:density=1,index=csr-32") == (
+        "unstructured-sparsity changes nothing: density=1.0 is neutral; state another density",
+    )
+    assert remarks("kv-cache-quantization", "weight-quantization") == ()
+
+
+@pytest.mark.parametrize(
+    ("using", "reason"),
+    [
+        ("kv-cache-quantization", "the job keeps no KV cache"),
+        ("paged-cache", "the job keeps no KV cache"),
+        ("reserved-cache", "the job keeps no KV cache"),
+        ("speculative-decoding", "a vision model writes no tokens one by one"),
+        ("step-speculation", "a vision model writes no tokens one by one"),
+        ("low-rank", "its layers have no plain matrices, only filters or experts"),
+        ("tensor-train", "its layers have no plain matrices, only filters or experts"),
+    ],
+)
+def test_what_has_no_place_in_a_convolutional_network_is_refused(using, reason):
+    with pytest.raises(InputError) as refusal:
+        ps.predict("resnet50", NETWORKS["resnet50"], on="h200-sxm-141gb", using=[using])
+    assert str(refusal.value) == f"{using} cannot apply to resnet50: {reason}"
+
+
+@pytest.mark.parametrize(
+    "using", ["sparse-attention:share=1,budget=0", "kv-eviction:keep=1", "mixture-of-depths:share=1"]
+)
+def test_whole_shares_keep_everything(using):
+    plain, p = (ps.predict("gpt2", NETWORKS["gpt2"], on="h200-sxm-141gb", using=u) for u in ([], [using]))
+    assert totals(p) == totals(plain)

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 
 from perfsim.catalog.files import data_root, read_toml
 from perfsim.catalog.reader import Fields, read_data
 from perfsim.costs.money import Economics
 from perfsim.devices import Datum, Device
-from perfsim.errors import InputError, UnknownNameError
+from perfsim.errors import InputError, UnknownNameError, checked_type
 from perfsim.quantities.dimensions import Dimension
 from perfsim.quantities.units import DIMENSIONS, parse_as
 

@@ -18,7 +18,7 @@ from perfsim.cli.output import json_option, print_json
 from perfsim.devices import System
 from perfsim.errors import InputError, UnknownNameError
 from perfsim.export.files import write_whole
-from perfsim.prediction.gap import Rated, rated
+from perfsim.prediction.gap import rated_if_known
 from perfsim.prediction.predict import apply_what_ifs
 
 __all__ = ["command"]
@@ -115,8 +115,8 @@ def _declared(texts: Sequence[str], models: Sequence[str]) -> dict[str, float]:
     return declared
 
 
-def _rated(model: str, device: str, options: Mapping[str, Any], declared: Mapping[str, float]) -> Rated:
-    """A prediction with its accuracy, at the image size of the table's accuracy unless one is stated."""
+def _rated(model: str, device: str, options: Mapping[str, Any], declared: Mapping[str, float]) -> Any:
+    """A prediction, with its accuracy if known, at the image size of the table's accuracy unless one is stated."""
     sizes = [row.image_size for row in accuracies() if row.model == model]
     network = find_model(model)
     usual = network.shape().get("image_size")
@@ -124,7 +124,7 @@ def _rated(model: str, device: str, options: Mapping[str, Any], declared: Mappin
         click.echo(f"perfsim: {model} at {sizes[0]} pixels, where its accuracy was measured", err=True)
         options = {**options, "image_size": sizes[0]}
     share = {network.name: declared[model]} if model in declared else None
-    return rated(read_request(model, device, options).predict(), share)
+    return rated_if_known(read_request(model, device, options).predict(), share)
 
 
 def _only_devices(ctx: click.Context) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from perfsim.catalog import stack, stack_names
+from perfsim.catalog.hardware import CLASSES
 from perfsim.cli.output import json_option, print_json, print_table
 from perfsim.devices import Stack
 
@@ -37,6 +38,10 @@ def _row(item: Stack) -> dict[str, Any]:
         "attention": item.attention,
         "fuse": list(item.fuse),
         "ideal": item.on_chip,
+        "runs_on": list(item.runs_on or CLASSES),
+        "vendors": list(item.vendors),
+        "engines": list(item.engines),
+        "measured": list(item.measured),
         "calibrated_on": _calibrated(item),
         "sources": dict(item.sources),
         "notes": list(item.notes),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from perfsim.cli.options import changes_of, job_options, read_request
+from perfsim.catalog import model as find_model
+from perfsim.cli.options import changes_of, job_options, read_request, task_of
 from perfsim.cli.output import json_option, print_json, print_table
 from perfsim.errors import InputError, UnknownNameError
 from perfsim.sweeps import METRICS, Sweep, parts_of, plan_sweep, write_sweep
@@ -49,6 +50,7 @@ def command(
     best: str, limit: int, scheduler: str | None, compiled: bool | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Predict every combination of MODELs, devices and axes."""
+    _check_tasks(models, options)
     request = read_request(models[0], devices[0], options)
     job, money = request.job, {name: options[name] for name in MONEY}
     count = request.system.count
@@ -70,6 +72,18 @@ def command(
                 ranking.add(part, result)
                 advance(ranking.last)
     _show(plan, ranking, pareto, as_json)
+
+
+def _check_tasks(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Refuse models of different usual tasks where none is stated: a sweep has one job."""
+    tasks = [(name, task_of(options, find_model(name))) for name in models]
+    first, task = tasks[0]
+    for name, other in tasks[1:]:
+        if other != task:
+            raise InputError(
+                f"one sweep has one task: {first} is for {task}, {name} for {other}; sweep them apart, or state a "
+                f"--task that fits all"
+            )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 
 import click
@@ -62,5 +63,10 @@ def _show(report: Report) -> None:
 
 
 def _cells(statistics: dict[str, float]) -> tuple[str, ...]:
-    errors = (f"{statistics[name]:.1f}" for name in ("mape", "mdape", "bias", "p90"))
-    return (str(int(statistics["rows"])), *errors, f"{statistics['kendall']:.2f}")
+    errors = (_cell(statistics[name], 1) for name in ("mape", "mdape", "bias", "p90"))
+    return (str(int(statistics["rows"])), *errors, _cell(statistics["kendall"], 2))
+
+
+def _cell(number: float, digits: int) -> str:
+    """A number, or a dash where there is none: one row has no rank correlation."""
+    return "-" if isnan(number) else f"{number:.{digits}f}"

@@ -8,7 +8,7 @@ from itertools import groupby
 from perfsim.costs.hierarchy import borders
 from perfsim.costs.kernel import KernelCost, kernel_cost
 from perfsim.costs.lowering import Kernel
-from perfsim.costs.scratchpad import LayerPlan, Misfit, machine_of, plan_network
+from perfsim.costs.scratchpad import LayerPlan, Machine, Misfit, machine_of, plan_network
 from perfsim.devices import Stack, System
 from perfsim.graph import OperatorGraph, Unit
 
@@ -52,7 +52,7 @@ def _tiled(graph: OperatorGraph, lowered: tuple[Kernel, ...], system: System, st
     names = [kernel.lead.name for kernel in lowered]
     plan = plan_network(names, lowered, graph, _order(graph, lowered), machine)
     costs = [
-        _planned(kernel, graph, system, layer) for kernel, layer in zip(lowered, plan.layers, strict=True)
+        _planned(kernel, graph, system, layer, machine) for kernel, layer in zip(lowered, plan.layers, strict=True)
     ]
     return tuple(costs), plan.misfits
 
@@ -65,17 +65,20 @@ def _order(graph: OperatorGraph, lowered: Sequence[Kernel]) -> list[int]:
     return order
 
 
-def _planned(kernel: Kernel, graph: OperatorGraph, system: System, plan: LayerPlan) -> KernelCost:
+def _planned(
+    kernel: Kernel, graph: OperatorGraph, system: System, plan: LayerPlan, machine: Machine
+) -> KernelCost:
     """The cost of one kernel by its plan: arithmetic and DMA overlap, fixed work and waiting come on top."""
     lead, works = kernel.lead, [(op, op.work(graph.tensors)) for op in kernel.operators]
     work = next(w for op, w in works if op is lead)
     matrix = sum(w.flops for _, w in works if w.unit is Unit.TENSOR)
     unit = Unit.TENSOR if lead.unit is Unit.TENSOR else Unit.VECTOR
     compute, dma, fixed, moved = plan.parts
+    direct = moved if machine.outer == system.device.main_memory else 0.0
     return KernelCost(
         name=lead.name, kind=lead.kind if lead.unit is not Unit.VECTOR else lead.fusion_kind, region=lead.region,
         parts=tuple(op.name for op in kernel.operators), flops=sum(w.flops for _, w in works), matrix_flops=matrix,
-        traffic=plan.streaming.traffic, moved=moved, link_bytes=0, compute=compute,
+        traffic=plan.streaming.traffic + direct, moved=moved, link_bytes=0, compute=compute,
         memory=max(dma, plan.streaming.busy), network=0.0, chain=0.0, launch=fixed, runtime=plan.runtime,
         peak=system.device.peak(unit, work.dtype), dtype=work.dtype, matrix=unit is Unit.TENSOR, vector=0.0, plan=plan,
     )  # fmt: skip

@@ -6,17 +6,32 @@ from dataclasses import dataclass
 
 from perfsim.costs.phase import PhaseCost
 from perfsim.costs.scratchpad import Misfit
+from perfsim.devices import Device, Stack
 from perfsim.graph import OperatorGraph, Role, Tensor
 from perfsim.quantities.numbers import Number, ceil_div, largest, maximum
 
-__all__ = ["Memory", "activation_peak", "alive_activations", "memory_of"]
+__all__ = ["Memory", "Store", "activation_peak", "alive_activations", "memory_of", "store_of"]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A memory beside the main one: its name and capacity [byte], None if unknown."""
+
+    name: str
+    capacity: Number | None
+
+
+def store_of(device: Device, stack: Stack) -> Store | None:
+    """The memory of its own in which ``stack`` keeps the weights on ``device``; None if that is the main memory."""
+    return Store(stack.weights_in, device.get(f"memory.{stack.weights_in}.capacity")) if stack.weights_in else None
 
 
 @dataclass(frozen=True, eq=False)
 class Memory:
     """Bytes on the fullest device [byte], and its capacity [byte], None if unknown.
 
-    misfits: what no level has room for, by the plan of a device without caches; None where there is no such plan.
+    weights_in: the memory of their own that keeps the weights, None where they lie in the main memory; misfits: what
+    no level has room for, by the plan of a device without caches; None where there is no such plan.
     """
 
     weights: Number
@@ -27,6 +42,7 @@ class Memory:
     optimizer_states: Number = 0
     workspace: Number = 0
     misfits: tuple[Misfit, ...] | None = None
+    weights_in: Store | None = None
 
     @property
     def total(self) -> Number:
@@ -39,10 +55,21 @@ class Memory:
         """Whether the parts fit into the capacity, or the plan into its levels; None where that is not known."""
         if self.misfits is not None:
             return not self.misfits
-        return None if self.capacity is None else bool(self.total <= self.capacity)
+        verdicts = [None if there is None else bool(used <= there) for _, used, there in self.stores]
+        return False if False in verdicts else None if None in verdicts else True
+
+    @property
+    def stores(self) -> tuple[tuple[str, Number, Number | None], ...]:
+        """Name, bytes in use and capacity [byte] of each memory; the main one first, without a name."""
+        apart = self.weights_in
+        if apart is None:
+            return (("", self.total, self.capacity),)
+        return ("", self.total - self.weights, self.capacity), (apart.name, self.weights, apart.capacity)
 
 
-def memory_of(phases: tuple[PhaseCost, ...], capacity: Number | None, pipeline: int) -> Memory:
+def memory_of(
+    phases: tuple[PhaseCost, ...], capacity: Number | None, pipeline: int, weights_in: Store | None = None
+) -> Memory:
     """Memory of a plan on its fullest device.
 
     Weights are stored once for all phases of a network; its cache counts at its longest; activations at the worst
@@ -55,6 +82,7 @@ def memory_of(phases: tuple[PhaseCost, ...], capacity: Number | None, pipeline: 
         activations=maximum(*(largest(activation_peak(p)) for p in phases)),
         capacity=capacity,
         misfits=_misfits(phases),
+        weights_in=weights_in,
     )
 
 

@@ -57,6 +57,7 @@ ALGORITHMS = ("tile_winograd",)
 
 TILED_PARAMETERS: Mapping[str, str] = MappingProxyType(
     {
+        "tiling.levels": "ratio",
         "tiling.l1_reserved": "capacity",
         "tiling.l2_reserved": "capacity",
         "tiling.tile_overhead": "ratio",
@@ -182,7 +183,7 @@ class Stack(Profile):
         return {path: datum for path, datum in self.data.items() if path.rpartition(".")[2] in ALGORITHMS}
 
     def running(self, other: Stack) -> Stack:
-        """This stack with the algorithms of ``other``, whose sources come along; itself if they are the plain ones."""
+        """A copy with the algorithms of ``other``, whose sources come along; itself if they are the plain ones."""
         if not other.algorithms:
             return self
         return replace(self, data={**self.data, **other.algorithms}, sources={**other.sources, **self.sources})

@@ -19,6 +19,7 @@ def result_dict(p: Prediction) -> dict[str, Any]:
     """Everything a program may want of ``p`` in SI units; what does not apply or is not finite is None."""
     data = {**_asked(p), **_metrics(p), **_judgement(p)}
     data["memory"] = {name: whole(getattr(p.memory, name)) for name in _MEMORY} | {"fits": p.memory.fits}
+    data["memory"]["weights_in"] = None if p.memory.weights_in is None else vars(p.memory.weights_in)
     data["memory"]["misfits"] = [vars(misfit) for misfit in p.memory.misfits or ()]
     data["plan"] = [layer.to_dict() for layer in p.plan] or None
     data["phases"] = [vars(row) for row in p.phases]

@@ -1,9 +1,11 @@
-"""Whether a rewrite left a graph as it was, by content."""
+"""Whether a rewrite left something as it was, by content."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from perfsim.quantities.numbers import is_array
 
 __all__ = ["same"]
 
@@ -13,8 +15,7 @@ _PLAIN = (str, int, float, bool, type(None))
 def same(one: Any, other: Any) -> bool:
     """Whether two parts of a plan say the same: objects by their fields, numbers by their value.
 
-    Arrays, symbols and recorded quantities are the same only if they are one object, so nothing is computed with them.
-    What is rebuilt from equal arrays thus counts as changed.
+    Symbols and recorded quantities are the same only if they are one object, so nothing is computed with them.
     """
     if one is other:
         return True
@@ -22,6 +23,8 @@ def same(one: Any, other: Any) -> bool:
         return False
     if isinstance(one, _PLAIN):
         return bool(one == other)
+    if is_array(one):
+        return one.shape == other.shape and one.dtype != object and bool((one == other).all())
     if isinstance(one, tuple | list):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, Mapping):

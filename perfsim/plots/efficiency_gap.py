@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from perfsim.plots.frame import CHARACTER, legend_below, scale_of, small, titled, width_of
 from perfsim.plots.labels import Box, place
 from perfsim.plots.style import COLOURS, Look, figure_of, look_of, new_axes
-from perfsim.prediction.gap import GapPoint, Rated, gap_points
-from perfsim.prediction.prediction import Prediction
+from perfsim.prediction.gap import GapPoint, Rated, Results, gap_points_of_any, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,20 +20,29 @@ __all__ = ["SIZE", "efficiency_gap", "efficiency_gap_data", "labels", "scaled_ax
 SIZE = (7.0, 4.2)
 """Size of a figure of its own [inch]."""
 
+WITHOUT = "no accuracy is known: the models stand at their parameters"
+
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 
 
-def efficiency_gap_data(result: Sequence[Prediction | Rated]) -> dict[str, Any]:
+def efficiency_gap_data(result: Results) -> dict[str, Any]:
     """What :func:`efficiency_gap` draws: models with family, accuracy and its source, ideal and actual time [s]."""
-    return {"models": [point.to_dict() for point in gap_points(result)]}
+    points = gap_points_of_any(result)
+    return {"models": [point.to_dict() for point in points], "remarks": _remarks(points)}
 
 
-def efficiency_gap(result: Sequence[Prediction | Rated], *, ax: Axes | None = None) -> Axes:
+def _remarks(points: Sequence[GapPoint]) -> list[str]:
+    """What a reader must know about the heights of the points."""
+    return [WITHOUT] if any(point.accuracy is None for point in points) else []
+
+
+def efficiency_gap(result: Results, *, ax: Axes | None = None) -> Axes:
     """Draw accuracy over time per sample: hollow is the ideal latency, filled the predicted one.
 
     The line between the two of a model is its gap, one over the computational efficiency, on a logarithmic axis; the
     dashed and the solid line of a family are its ideal and its actual curve. Accuracies are those declared by
-    :class:`~perfsim.prediction.gap.Rated`, else those of the bundled table.
+    :class:`~perfsim.prediction.gap.Rated`, else those of the bundled table. Where none is known, as of language models,
+    the models stand at their parameters instead, and the title says so. ``result`` is a list of predictions, or one.
 
     Returns
     -------
@@ -44,13 +52,13 @@ def efficiency_gap(result: Sequence[Prediction | Rated], *, ax: Axes | None = No
     Raises
     ------
     InputError
-        for an empty list, or a model whose accuracy is not known.
+        for an empty list, or models of which only some have a known accuracy.
 
     References
     ----------
     .. [1] A. Lavin, "On the Efficiency of Convolutional Neural Networks", arXiv 2404.03617.
     """
-    points = gap_points(result)
+    points = gap_points_of_any(result)
     ax = new_axes(SIZE) if ax is None else ax
     look = look_of(ax)
     families = list(dict.fromkeys(point.family for point in points))
@@ -58,7 +66,7 @@ def efficiency_gap(result: Sequence[Prediction | Rated], *, ax: Axes | None = No
     markers = {family: _MARKERS[i % len(_MARKERS)] for i, family in enumerate(families)}
     scale = scale_of(max(point.actual for point in points), "s")
     scaled_axes(ax, points, [time for p in points for time in (p.ideal, p.actual)], scale, look)
-    titled(ax, f"efficiency gap, {where(result)}", look=look)
+    titled(ax, f"efficiency gap, {where(result)}", *_remarks(points), look=look)
     legend_below(ax, _handles(families, colours, markers, look), look)
     for family in families:
         _family(ax, [p for p in points if p.family == family], scale.factor, colours[family], markers[family])
@@ -68,30 +76,43 @@ def efficiency_gap(result: Sequence[Prediction | Rated], *, ax: Axes | None = No
 
 
 def scaled_axes(ax: Any, points: Sequence[GapPoint], times: Sequence[float], scale: Any, look: Look) -> None:
-    """Logarithmic time and linear accuracy, with room for labels."""
+    """Logarithmic time, and linear accuracy or logarithmic parameters, with room for labels."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = min(times), max(times)
-    accuracies = [100 * point.accuracy for point in points]
-    room = max(0.12 * (max(accuracies) - min(accuracies)), 0.5)
     ax.set(xscale="log", xlim=(low / scale.factor / 1.5, high / scale.factor * 2.2))
-    ax.set_ylim(min(accuracies) - room, max(accuracies) + room)
-    batches = sorted({point.batch for point in points})
-    of = f"batch {batches[0]}" if len(batches) == 1 else "batches differ"
+    _scaled_heights(ax, points)
+    batches, samples = ({getattr(point, name) for point in points} for name in ("batch", "sample"))
+    sample = samples.pop() if len(samples) == 1 else "sample"
+    word = f"over {max(batches)} {sample}s" if sample == "token" else f"batch {max(batches)}"
+    of = word if len(batches) == 1 else "batches differ"
     decades = log10(high / low)
     subs = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
     ax.xaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=30))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel(f"time per sample [{scale.unit}], {of}")
-    ax.set_ylabel("top-1 accuracy [%]")
+    ax.set_xlabel(f"time per {'token' if sample == 'token' else 'sample'} [{scale.unit}], {of}")
     ax.grid(visible=True, color=look.faint, alpha=0.2, linewidth=0.5)
     ax.set_axisbelow(True)
 
 
-def where(result: Sequence[Prediction | Rated]) -> str:
+def _scaled_heights(ax: Any, points: Sequence[GapPoint]) -> None:
+    """Linear accuracy, or logarithmic parameters where there is none."""
+    from matplotlib.ticker import EngFormatter, NullFormatter
+
+    low, high = (pick(point.height for point in points) for pick in (min, max))
+    if _remarks(points):
+        ax.set(yscale="log", ylim=(low / 1.5, high * 1.5), ylabel="parameters")
+        ax.yaxis.set_major_formatter(EngFormatter())
+        ax.yaxis.set_minor_formatter(NullFormatter() if high > 10 * low else EngFormatter())
+        return
+    room = max(0.12 * (high - low), 0.5)
+    ax.set(ylim=(low - room, high + room), ylabel="top-1 accuracy [%]")
+
+
+def where(result: Results) -> str:
     """Devices and stacks of the predictions."""
-    items = [item.prediction if isinstance(item, Rated) else item for item in result]
+    items = [item.prediction if isinstance(item, Rated) else item for item in listed(result)]
     devices, stacks = (list(dict.fromkeys(names)) for names in (
         [p.system.device.key for p in items], [f"{p.stack.key} stack" for p in items]
     ))  # fmt: skip
@@ -111,8 +132,8 @@ def _handles(families: Sequence[str], colours: dict[str, Any], markers: dict[str
 
 
 def _family(ax: Any, points: Sequence[GapPoint], factor: float, colour: Any, marker: str) -> None:
-    order = sorted(points, key=lambda point: point.accuracy)
-    heights = [100 * point.accuracy for point in order]
+    order = sorted(points, key=lambda point: point.height)
+    heights = [point.height for point in order]
     for name, style, fill in (("ideal", (0, (4, 2)), "none"), ("actual", "-", colour)):
         values = [getattr(point, name) / factor for point in order]
         ax.plot(
@@ -139,19 +160,19 @@ def labels(
     size = small()
     tall = ax.get_window_extent().height / dpi
     room = Box(0, 0, ax.get_window_extent().width / dpi, tall)
-    actual = [(p.actual / factor, 100 * p.accuracy) for p in points]
+    actual = [(p.actual / factor, p.height) for p in points]
     spots = [at(*spot) for curve in [*curves, actual] for spot in curve]
     taken = [Box(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
     lines = _sampled(curves, at)
-    for point in sorted(points, key=lambda p: -p.accuracy):
-        anchor = at(point.actual / factor, 100 * point.accuracy)
+    for point in sorted(points, key=lambda p: -p.height):
+        anchor = at(point.actual / factor, point.height)
         text = text_of(point)
         extent = (len(text) * size * CHARACTER, size * 1.15)
         box, far = place(anchor, extent, 4.0, taken, room, lambda b: _covered(b, lines))
         taken.append(box)
         shift = ((box.left + box.right) / 2 - anchor[0], (box.bottom + box.top) / 2 - anchor[1])
         ax.annotate(
-            text, (point.actual / factor, 100 * point.accuracy), xytext=shift, textcoords="offset points",
+            text, (point.actual / factor, point.height), xytext=shift, textcoords="offset points",
             fontsize=size, ha="center", va="center", color=look.ink, zorder=6, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": colours[point.family]} if far else None,
         )  # fmt: skip
@@ -166,10 +187,10 @@ def _text(point: GapPoint) -> str:
 
 def _curves(points: Sequence[GapPoint], factor: float) -> list[list[tuple[float, float]]]:
     """Corners of every line of the figure: the gaps of models, the curves of families."""
-    curves = [[(getattr(p, name) / factor, 100 * p.accuracy) for name in ("ideal", "actual")] for p in points]
+    curves = [[(getattr(p, name) / factor, p.height) for name in ("ideal", "actual")] for p in points]
     for family in dict.fromkeys(point.family for point in points):
-        order = sorted((p for p in points if p.family == family), key=lambda p: p.accuracy)
-        curves += [[(getattr(p, name) / factor, 100 * p.accuracy) for p in order] for name in ("ideal", "actual")]
+        order = sorted((p for p in points if p.family == family), key=lambda p: p.height)
+        curves += [[(getattr(p, name) / factor, p.height) for p in order] for name in ("ideal", "actual")]
     return curves
 
 

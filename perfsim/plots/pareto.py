@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from perfsim.plots.efficiency_gap import labels, scaled_axes, where
 from perfsim.plots.frame import legend_below, scale_of, titled, width_of
 from perfsim.plots.style import COLOURS, look_of, new_axes
-from perfsim.prediction.gap import Rated, gap_points, pareto_front
-from perfsim.prediction.prediction import Prediction
+from perfsim.prediction.gap import Results, gap_points, pareto_front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,13 +19,13 @@ SIZE = (7.0, 4.2)
 """Size of a figure of its own [inch]."""
 
 
-def pareto_data(result: Sequence[Prediction | Rated]) -> dict[str, Any]:
+def pareto_data(result: Results) -> dict[str, Any]:
     """What :func:`pareto` draws: models with accuracy and time per sample [s], and the names of the front."""
     points = gap_points(result)
     return {"models": [point.to_dict() for point in points], "front": [point.title for point in pareto_front(points)]}
 
 
-def pareto(result: Sequence[Prediction | Rated], *, ax: Axes | None = None) -> Axes:
+def pareto(result: Results, *, ax: Axes | None = None) -> Axes:
     """Draw accuracy over the predicted time per sample; the line joins the models that no other beats in both.
 
     Returns
@@ -54,12 +53,12 @@ def pareto(result: Sequence[Prediction | Rated], *, ax: Axes | None = None) -> A
     handles = [Line2D([], [], color=colours[family], label=family, **dot) for family in families]
     handles.append(Line2D([], [], color=look.ink, linewidth=1.0, label="no other is faster and better"))
     legend_below(ax, handles, look)
-    corners = _corners([(point.actual / scale.factor, 100 * point.accuracy) for point in front])
+    corners = _corners([(point.actual / scale.factor, point.height) for point in front])
     ax.plot(*zip(*corners, strict=True), color=look.ink, linewidth=1.0, label="_front", zorder=2)
     for family in families:
         some = [point for point in points if point.family == family]
         ax.plot(
-            [point.actual / scale.factor for point in some], [100 * point.accuracy for point in some], zorder=3,
+            [point.actual / scale.factor for point in some], [point.height for point in some], zorder=3,
             color=colours[family], label=f"_{family}", **dot,
         )  # fmt: skip
     width_of(ax)

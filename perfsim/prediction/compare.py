@@ -12,6 +12,7 @@ from typing import Any
 from perfsim.architectures import Model
 from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
+from perfsim.catalog.systems import expanded
 from perfsim.costs import PhaseCost
 from perfsim.devices import Device, Stack, System
 from perfsim.errors import InputError, checked_type
@@ -23,6 +24,7 @@ from perfsim.quantities.dimensions import Dimension
 from perfsim.quantities.numbers import Number
 from perfsim.quantities.units import DIMENSIONS
 from perfsim.techniques.base import Technique
+from perfsim.techniques.registry import resolve_techniques
 from perfsim.workloads import Job
 
 __all__ = ["Comparison", "ComparisonRow", "Limit", "column_labels", "compare"]
@@ -192,7 +194,7 @@ def compare(
         as :func:`perfsim.predict`, and for a variant that cannot be read.
     """
     chain = resolve_techniques(expanded(using))
-    checked_type("variants", variants, (list, tuple), 'a list, e.g. variants=["stack=vllm"]')
+    checked_type("variants", variants, Iterable, 'a list, e.g. variants=["stack=vllm"]')
     shared = {"job": job, "count": count, "stack": stack, "using": chain, "region": region, "pue": pue, "offer": offer}
     pairs = list(product(_several(model, "model"), _several(on, "on")))
     asked = [{**shared, "model": m, "on": d} for m, d in pairs]

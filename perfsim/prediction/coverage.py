@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from perfsim.architectures import Model
 from perfsim.costs import PhaseCost
+from perfsim.devices import PARAMETERS, Stack
 from perfsim.ops.general import General, Unmodelled
 from perfsim.quantities.numbers import Number
 
-__all__ = ["Coverage", "conventions_of", "coverage_of"]
+__all__ = ["Coverage", "algorithm_conventions", "conventions_of", "coverage_of"]
 
 _OUTSIDE = ("network time between client and server",)
 
@@ -21,6 +22,16 @@ def conventions_of(model: Model) -> tuple[str, ...]:
         "1 multiply-accumulate = 2 FLOP; element-wise work is counted too, with one FLOP per transcendental function",
         *model.conventions,
         "flops and traffic are totals over all steps and devices; memory is per device",
+    )
+
+
+def algorithm_conventions(stack: Stack) -> tuple[str, ...]:
+    """How work is counted where kernels run another algorithm than the direct product; empty where none does."""
+    if all(datum.value == PARAMETERS[path.rpartition(".")[2]][1] for path, datum in stack.algorithms.items()):
+        return ()
+    return (
+        f"{stack.key} may compute 3×3 convolutions by Winograd's algorithm, and so does its ideal bound; work is "
+        "counted as direct products, so utilisations and efficiencies may exceed what the units do, even 100 %",
     )
 
 

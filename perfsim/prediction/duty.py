@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from perfsim.catalog import device as find_device
 from perfsim.costs.activity import ActivityPower
 from perfsim.costs.duty import battery_life, duty_share, race_energy
 from perfsim.costs.energy import power_model
 from perfsim.devices import Device
-from perfsim.errors import InputError
+from perfsim.errors import InputError, checked_type
 from perfsim.prediction.predict import predict
 from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.units import DIMENSIONS, parse_as
@@ -58,6 +59,7 @@ def duty_cycle(
     InputError, UnitError
         for a rate that is not above 0, an unknown rest, or a device whose power is not known.
     """
+    checked_type("prediction", prediction, Prediction, "what perfsim.predict returns")
     if isinstance(frame_rate, bool) or not isinstance(frame_rate, int | float) or not 0 < frame_rate < 1e9:
         raise InputError(f"frame_rate={frame_rate!r}: expected frames per second, above 0")
     if rest not in REST:
@@ -79,7 +81,7 @@ def duty_cycle(
 
 
 def duty_cycles(
-    model: Any, job: Job, on: Device, *, stack: Any = "ideal", frame_rate: float, **fields: Any
+    model: Any, job: Job, on: str | Device, *, stack: Any = "ideal", frame_rate: float, **fields: Any
 ) -> Mapping[str, DutyCycle]:
     """The duty cycle at every operating point of a device, least power first; points that are too slow come last.
 
@@ -90,6 +92,7 @@ def duty_cycles(
     InputError
         if the device has no operating points; otherwise as :func:`duty_cycle`.
     """
+    on = find_device(on)
     if not on.points:
         raise InputError(f"device {on.key} has no operating points to compare; use duty_cycle")
     found = {
@@ -106,6 +109,7 @@ def _resting(device: Device, rest: str) -> float:
 
 
 def _watts(value: str | float) -> float:
+    checked_type("power", value, (str, int, float), 'a number of watts, or a text such as "4.5 mW"')
     number = parse_as(value, DIMENSIONS["power"]) if isinstance(value, str) else float(value)
     if not number >= 0:
         raise InputError(f"{value!r}: expected a power of at least 0")
@@ -113,6 +117,7 @@ def _watts(value: str | float) -> float:
 
 
 def _joules(value: str | float) -> float:
+    checked_type("battery", value, (str, int, float), 'a number of joules, or a text such as "0.9 Wh"')
     number = parse_as(value, DIMENSIONS["energy"]) if isinstance(value, str) else float(value)
     if not number > 0:
         raise InputError(f"battery={value!r}: expected an energy above 0, e.g. \"0.9 Wh\"")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from perfsim.catalog.accuracy import Accuracy, accuracies
 from perfsim.costs.waterline import efficiency_gap
-from perfsim.errors import InputError
+from perfsim.errors import InputError, checked_type
+from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.numbers import Number
 
-if TYPE_CHECKING:
-    from perfsim.prediction.prediction import Prediction
-
-__all__ = ["GapPoint", "Rated", "catalogue_key", "family_of", "gap_points", "pareto_front", "rated"]
+__all__ = [
+    "GapPoint", "Rated", "Results", "catalogue_key", "family_of", "gap_points", "gap_points_of_any", "listed",
+    "pareto_front", "rated", "rated_if_known",
+]  # fmt: skip
 
 
 _FAMILY = re.compile(r"(?:wide-|tf-)?[a-z]+(?:v\d+)?")
@@ -31,21 +32,33 @@ class Rated:
     family: str = ""
 
 
+Results = Sequence[Rated | Prediction] | Rated | Prediction
+"""What the figures take: predictions, rated or not, or one of them."""
+
+
 @dataclass(frozen=True)
 class GapPoint:
     """A model between its ideal and its actual latency, per sample [s].
 
-    title: what tells it apart; family; accuracy [1] and its source; ideal: matrix work over the matrix peak of all
-    devices; actual: predicted runtime; batch: samples that share the runtime.
+    title: what tells it apart; family; accuracy [1] and its source, None and "" where none is known; ideal: matrix work
+    over the matrix peak of all devices; actual: predicted runtime; batch: samples that share the runtime; sample: what
+    one is, e.g. ``image``; parameters [1].
     """
 
     title: str
     family: str
-    accuracy: float
+    accuracy: float | None
     source: str
     batch: Number
     ideal: Number
     actual: Number
+    sample: str = "sample"
+    parameters: Number = None
+
+    @property
+    def height(self) -> float:
+        """Where the model stands in a figure: accuracy [%], or parameters [1] where none is known."""
+        return float(self.parameters) if self.accuracy is None else 100 * self.accuracy
 
     @property
     def gap(self) -> Number:
@@ -59,7 +72,9 @@ class GapPoint:
 
     def to_dict(self) -> dict[str, Any]:
         """The point as plain data in SI units."""
-        names = ("title", "family", "accuracy", "source", "batch", "ideal", "actual", "gap", "efficiency")
+        names = [
+            "title", "family", "accuracy", "source", "batch", "ideal", "actual", "gap", "efficiency", "parameters",
+        ]  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
 
@@ -73,18 +88,34 @@ def rated(p: Prediction, declared: Mapping[str, float] | None = None) -> Rated:
     InputError
         if neither knows the model at the image size of the job.
     """
-    name, key = p.model.name, catalogue_key(p)
-    family = family_of(key)
-    for stated in (key, name):
-        if declared and stated in declared:
-            return Rated(p, _share(stated, declared[stated]), "declared", family)
-    size = p.job.describe().get("image_size") or p.model.shape().get("image_size")
+    found = rated_if_known(p, declared)
+    if isinstance(found, Rated):
+        return found
+    key = catalogue_key(p)
     known = [row for row in accuracies() if row.model == key]
-    fitting = [row for row in known if row.image_size == size]
-    if not fitting:
-        raise InputError(f"no accuracy of {name}: {_missing(known, size)}; declare it, e.g. --accuracy {key}=0.79")
-    first = fitting[0]
-    return Rated(p, first.top1, f"{first.source} {first.weights}", family)
+    missing = _missing(known, _image_size(p))
+    raise InputError(f"no accuracy of {p.model.name}: {missing}; declare it, e.g. --accuracy {key}=0.79")
+
+
+def rated_if_known(p: Prediction, declared: Mapping[str, float] | None = None) -> Rated | Prediction:
+    """As :func:`rated`, but the bare prediction where neither knows the model.
+
+    Raises
+    ------
+    InputError
+        for a declared accuracy that is no share.
+    """
+    key = catalogue_key(p)
+    for stated in (key, p.model.name):
+        if declared and stated in declared:
+            return Rated(p, _share(stated, declared[stated]), "declared", family_of(key))
+    size = _image_size(p)
+    first = next((row for row in accuracies() if row.model == key and row.image_size == size), None)
+    return p if first is None else Rated(p, first.top1, f"{first.source} {first.weights}", family_of(key))
+
+
+def _image_size(p: Prediction) -> Any:
+    return p.job.describe().get("image_size") or p.model.shape().get("image_size")
 
 
 def _missing(known: Sequence[Accuracy], size: Any) -> str:
@@ -111,7 +142,23 @@ def family_of(name: str) -> str:
     return found.group() if found else name
 
 
-def gap_points(items: Sequence[Rated | Prediction]) -> tuple[GapPoint, ...]:
+def listed(items: Results) -> list[Rated | Prediction]:
+    """The predictions of a figure as a list; a single one makes a list of one.
+
+    Raises
+    ------
+    InputError
+        for an empty list, or something that is no prediction.
+    """
+    found = list(items) if isinstance(items, list | tuple) else [items]
+    if not found:
+        raise InputError("efficiency gap: an empty list, expected predictions")
+    for item in found:
+        checked_type("result", item, (Rated, Prediction), "predictions, or Rated ones")
+    return found  # type: ignore[return-value]
+
+
+def gap_points(items: Results) -> tuple[GapPoint, ...]:
     """One point per prediction, in the order given.
 
     Raises
@@ -119,24 +166,40 @@ def gap_points(items: Sequence[Rated | Prediction]) -> tuple[GapPoint, ...]:
     InputError
         for an empty list, or a prediction without a known accuracy.
     """
-    if not items:
-        raise InputError("efficiency gap: an empty list, expected predictions")
-    return tuple(_point(item if isinstance(item, Rated) else rated(item)) for item in items)
+    return tuple(_rated_point(item if isinstance(item, Rated) else rated(item)) for item in listed(items))
 
 
-def _point(item: Rated) -> GapPoint:
-    p = item.prediction
+def gap_points_of_any(items: Results) -> tuple[GapPoint, ...]:
+    """As :func:`gap_points`; where no accuracy at all is known, the points have none and stand at their parameters.
+
+    Raises
+    ------
+    InputError
+        for an empty list, or where the accuracy of only some is known.
+    """
+    found = listed(items)
+    if any(isinstance(item, Rated) or isinstance(rated_if_known(item), Rated) for item in found):
+        return gap_points(found)
+    return tuple(_point(p, family_of(catalogue_key(p))) for p in found if isinstance(p, Prediction))
+
+
+def _rated_point(item: Rated) -> GapPoint:
+    return replace(_point(item.prediction, item.family), accuracy=item.accuracy, source=item.source)
+
+
+def _point(p: Prediction, family: str) -> GapPoint:
     batch = p.job.tokens_out or 1
     gap = efficiency_gap(flops=p.mfu * p.peak * p.devices * p.runtime, peak=p.peak * p.devices, runtime=p.runtime)
     return GapPoint(
-        p.model.name, item.family, item.accuracy, item.source, batch, p.runtime / gap / batch, p.runtime / batch
-    )
+        p.model.name, family, None, "", batch, p.runtime / gap / batch, p.runtime / batch, p.job.delivers,
+        p.job.sizes(p.model)[0],
+    )  # fmt: skip
 
 
 def pareto_front(points: Sequence[GapPoint]) -> tuple[GapPoint, ...]:
     """Points that no other beats in both accuracy and actual latency, fastest first."""
     front: list[GapPoint] = []
-    for point in sorted(points, key=lambda each: (each.actual, -each.accuracy)):
-        if not front or point.accuracy > front[-1].accuracy:
+    for point in sorted(points, key=lambda each: (each.actual, -each.height)):
+        if not front or point.height > front[-1].height:
             front.append(point)
     return tuple(front)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from perfsim.devices import Calibration, Stack
 from perfsim.workloads import Job, Layout
 
-__all__ = ["Interval", "runtime_interval"]
+__all__ = ["Interval", "runtime_interval", "unmeasured"]
 
 SILENCE = 1.5
 """Factor on the logarithmic half-widths of the interval for each way in which a job leaves the calibrated range.
@@ -34,12 +34,13 @@ class Interval:
 
 def runtime_interval(
     stack: Stack, known: list[Calibration], job: Job, layout: Layout, device: str, techniques: tuple[str, ...] = (),
-    changed: tuple[str, ...] = (),
+    changed: tuple[str, ...] = (), family: str = "",
 ) -> Interval:
     """Relative interval of the runtime, from the 5th and 95th percentile of measured over predicted.
 
     stack: resolved for the device; known: all calibrations of the stack, used where it has none for this device;
-    techniques: names of those applied, other than the layout; changed: quantities set by the user.
+    techniques: names of those applied, other than the layout; changed: quantities set by the user; family: of the
+    model, empty if it does not matter. The runtime itself always lies inside.
     """
     if stack.on_chip:
         return _even(1.0, 1.0, "the ideal stack is a lower bound, not an expectation")
@@ -49,6 +50,7 @@ def runtime_interval(
         reasons.append(f"no measurement of {stack.key} on {device}")
     if base is None:
         return _even(*UNKNOWN, f"{stack.key} was not compared with measurements")
+    reasons += unmeasured(stack, family)
     if base.dtypes and job.dtype not in base.dtypes:
         reasons.append(f"{job.dtype} was not measured")
     if isinstance(job.batch, int) and job.batch > base.batch:
@@ -62,7 +64,19 @@ def runtime_interval(
     if reasons:
         why += f"; widened, because {' and '.join(reasons)}"
     prefill_low, prefill_high = base.prefill_low or base.low, base.prefill_high or base.high
-    return Interval(base.low**widen, base.high**widen, why, prefill_low**widen, prefill_high**widen)
+    low, high, prompt_low, prompt_high = (
+        limit(1.0, factor) ** widen
+        for limit, factor in ((min, base.low), (max, base.high), (min, prefill_low), (max, prefill_high))
+    )
+    return Interval(low, high, why, prompt_low, prompt_high)
+
+
+def unmeasured(stack: Stack, family: str) -> list[str]:
+    """Why the calibration of ``stack`` says little about a family of models; empty if it was measured."""
+    if not stack.measured or not family or family in stack.measured:
+        return []
+    known = " and ".join(f"{each}s" for each in stack.measured)
+    return [f"{stack.key} was compared with measurements of {known} only, not of a {family}"]
 
 
 def _even(low: float, high: float, why: str) -> Interval:

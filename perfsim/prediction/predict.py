@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import accumulate
 from typing import Any
 
 from perfsim.architectures import Model
@@ -14,17 +15,21 @@ from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
 from perfsim.catalog.systems import expanded
 from perfsim.costs import PhaseCost, memory_of, phase_cost
+from perfsim.costs.memory import store_of
 from perfsim.costs.money import Economics
 from perfsim.costs.throttle import capped
 from perfsim.devices import Device, Stack, System
 from perfsim.errors import InputError, UnknownNameError
+from perfsim.graph import same
 from perfsim.prediction.model_scaling import PREFIX, scaled_model
+from perfsim.prediction.pairing import stack_on
 from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.numbers import is_recorded
 from perfsim.techniques.base import Context, Technique
 from perfsim.techniques.parallel import Parallel
 from perfsim.techniques.registry import resolve_techniques
 from perfsim.workloads import Job, Plan
+from perfsim.workloads.job import check_whole
 
 __all__ = ["apply_what_ifs", "largest_batch", "planned", "predict", "remodelled", "system"]
 
@@ -78,17 +83,23 @@ def predict(
     if changes:
         target, software = apply_what_ifs(target, software, changes)
     known = software.known_calibrations
-    software = software.on(target.device)
+    software = stack_on(software, target.device)
     chain = _layout(resolve_techniques(expanded(using)), target)
     _check_job(job)
-    asked, network = network, remodelled(network, target, software, chain)
+    models = _models(network, target, software, chain)
+    asked, network = network, models[-1]
     settled = job.resolved(network, target.device)
     plan = planned(network, settled, target, software, chain)
     stages = plan.layout.pipeline
     costs = tuple(capped(phase_cost(p, target, software, stages), target, software, stages) for p in plan.phases)
     money = find_economics(target.device, region=region, pue=pue, offer=offer)
     rerun = partial(_again, model=asked, job=job, on=target, using=chain, economics=money)
-    result = Prediction(network, settled, target, software, chain, costs, plan.layout, known, rerun, money)
+    idle = tuple(
+        technique
+        for technique, before, after in zip(chain, models, models[1:], strict=False)
+        if str(technique) not in plan.changed_by and same(before, after)
+    )
+    result = Prediction(network, settled, target, software, chain, costs, plan.layout, known, rerun, money, idle)
     return _strict(result) if strict else result
 
 
@@ -143,10 +154,13 @@ def remodelled(model: Model, target: System, stack: Stack, chain: tuple[Techniqu
     InputError
         with the reason, if one of them cannot apply.
     """
+    return _models(model, target, stack, chain)[-1]
+
+
+def _models(model: Model, target: System, stack: Stack, chain: tuple[Technique, ...]) -> list[Model]:
+    """The model, and what it is behind each technique."""
     context = Context(model, target, stack, find_model)
-    for technique in chain:
-        model = technique.remodel(model, context)
-    return model
+    return list(accumulate(chain, lambda before, technique: technique.remodel(before, context), initial=model))
 
 
 def planned(model: Model, job: Job, target: System, stack: Stack, chain: tuple[Technique, ...]) -> Plan:
@@ -173,9 +187,12 @@ def _remembered(
 
 def _plan(model: Model, job: Job, context: Context, chain: tuple[Technique, ...]) -> Plan:
     stack = context.stack
+    changed = set[str]()
     for technique in chain:
-        job = technique.prepare(job, context)
-    plan = job.plan(model, stack)
+        before, job = job, technique.prepare(job, context)
+        if not same(before, job):
+            changed.add(str(technique))
+    plan = job.plan(model, stack).replace(changed_by=frozenset(changed))
     for technique in sorted(chain, key=lambda each: each.turn):
         plan = technique.rewritten(plan, context)
     return plan
@@ -228,17 +245,19 @@ def largest_batch(
         as :func:`predict`.
     """
     _check_job(job)
+    check_whole("most", most, 1)
     target, software, network = _system(on, count), find_stack(stack), find_model(model)
-    software = software.on(target.device)
+    software = stack_on(software, target.device)
     chain = _layout(resolve_techniques(expanded(using)), target)
     network = remodelled(network, target, software, chain)
     settled = job.resolved(network, target.device)
+    weights_in = store_of(target.device, software)
     replicas = max(1, next((t.data for t in chain if isinstance(t, Parallel)), 1))
 
     def fits(batch: int) -> bool:
         plan = planned(network, settled.replace(batch=batch), target, software, chain)
         costs: tuple[PhaseCost, ...] = tuple(phase_cost(phase, target, software) for phase in plan.phases)
-        return bool(memory_of(costs, target.device.capacity, plan.layout.pipeline).fits)
+        return bool(memory_of(costs, target.device.capacity, plan.layout.pipeline, weights_in).fits)
 
     low, high = 0, replicas
     while high <= most and fits(high):

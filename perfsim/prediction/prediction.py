@@ -8,17 +8,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from perfsim.architectures import Model
+from perfsim.catalog import stack as find_stack
 from perfsim.costs import Memory, PhaseCost, memory_of, phase_cost, phase_energy, power_model
+from perfsim.costs.memory import store_of
 from perfsim.costs.money import Economics, carbon_of, cost_of
 from perfsim.costs.scratchpad import LayerPlan
 from perfsim.costs.throttle import capped
 from perfsim.devices import Calibration, Stack, System
 from perfsim.errors import InputError
 from perfsim.graph import Unit
-from perfsim.prediction.coverage import Coverage, conventions_of, coverage_of
-from perfsim.prediction.interval import Interval, runtime_interval
+from perfsim.prediction.coverage import Coverage, algorithm_conventions, conventions_of, coverage_of
+from perfsim.prediction.idle import idle_remark
+from perfsim.prediction.interval import Interval, runtime_interval, unmeasured
+from perfsim.prediction.memory_remarks import memory_remarks
 from perfsim.prediction.power import power_remarks
-from perfsim.prediction.rows import BOUNDS, OperatorRow, PhaseRow, job_bound, operator_rows, phase_row, whole
+from perfsim.prediction.rows import BOUNDS, OperatorRow, PhaseRow, job_bound, operator_rows, phase_row, whole_total
 from perfsim.quantities.dtypes import dtype
 from perfsim.quantities.numbers import Number
 from perfsim.techniques.base import Technique
@@ -35,7 +39,8 @@ class Prediction:
     """Time, energy, memory and money of a job. All numbers are SI.
 
     model, job, system, stack (resolved for the device), using: what was asked; costs: phases on one device;
-    layout: how the model is spread; economics: price, power usage effectiveness and grid.
+    layout: how the model is spread; economics: price, power usage effectiveness and grid; idle: techniques that
+    changed nothing.
     """
 
     model: Model
@@ -48,6 +53,7 @@ class Prediction:
     known_calibrations: list[Calibration]
     rerun: Callable[..., Prediction] = field(repr=False)
     economics: Economics = field(default_factory=Economics)
+    idle: tuple[Technique, ...] = ()
 
     @cached_property
     def runtime(self) -> Number:
@@ -160,17 +166,18 @@ class Prediction:
     @property
     def flops(self) -> Number:
         """Work on all devices [FLOP]."""
-        return sum(whole(cost.flops * self._working) for cost in self.costs)
+        return sum(whole_total(cost, "flops", self._working) for cost in self.costs)
 
     @property
     def traffic(self) -> Number:
         """Main-memory traffic on all devices [byte]."""
-        return sum(whole(cost.traffic * self._working) for cost in self.costs)
+        return sum(whole_total(cost, "traffic", self._working) for cost in self.costs)
 
     @cached_property
     def memory(self) -> Memory:
         """Memory of the fullest device."""
-        return memory_of(self.costs, self.system.capacity, self.layout.pipeline)
+        weights_in = store_of(self.system.device, self.stack)
+        return memory_of(self.costs, self.system.capacity, self.layout.pipeline, weights_in)
 
     @property
     def bound(self) -> str:
@@ -200,8 +207,8 @@ class Prediction:
 
     @cached_property
     def ideal(self) -> Prediction:
-        """The same job on the same devices under the ideal stack."""
-        return self if self.stack.is_perfect else self.rerun(stack="ideal")
+        """The same job on the same devices under the ideal stack, with the algorithms of this one."""
+        return self if self.stack.is_perfect else self.rerun(stack=find_stack("ideal").running(self.stack))
 
     @cached_property
     def relative_interval(self) -> Interval:
@@ -209,7 +216,8 @@ class Prediction:
         device = self.system.device.key
         applied = tuple(t.name for t in self.using if t.name != "parallel")
         known = self.known_calibrations
-        return runtime_interval(self.stack, known, self.job, self.layout, device, applied, self.what_ifs)
+        family = self.model.family
+        return runtime_interval(self.stack, known, self.job, self.layout, device, applied, self.what_ifs, family)
 
     @property
     def what_ifs(self) -> tuple[str, ...]:
@@ -219,10 +227,10 @@ class Prediction:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Interval of the runtime [s]; never below the ideal runtime."""
+        """Interval of the runtime [s], which it holds; never below the ideal runtime."""
         factors = [(phase.runtime, *self.relative_interval.bounds(phase.name)) for phase in self.costs]
         low = max(sum(runtime * low for runtime, low, _ in factors), self.ideal.runtime)
-        return low, max(sum(runtime * high for runtime, _, high in factors), low)
+        return min(low, self.runtime), max(sum(runtime * high for runtime, _, high in factors), self.runtime)
 
     @cached_property
     def coverage(self) -> Coverage:
@@ -242,14 +250,10 @@ class Prediction:
         limit, needed = self.model.context_limit, self._positions()
         if limit is not None and needed is not None and needed > limit:
             remarks.append(f"{needed} positions exceed the model's limit of {limit}")
-        memory = self.memory
-        if memory.capacity is None:
-            remarks.append(f"no source gives the memory of {self.system.device.key}: whether it fits is not known")
-        elif memory.misfits is None and not memory.fits:
-            needed_here, there = memory.total / 2**30, memory.capacity / 2**30
-            remarks.append(f"does not fit: {needed_here:.1f} GiB needed per device, {there:.1f} GiB there")
+        remarks += memory_remarks(self.memory, self.system.device.key)
+        remarks += [idle_remark(technique) for technique in self.idle]
         remarks += power_remarks(self)
-        remarks += [f"does not fit: {misfit}" for misfit in memory.misfits or ()]
+        remarks += unmeasured(self.stack, self.model.family)
         remarks += dict.fromkeys(remark for phase in self.costs for remark in phase.graph.remarks)
         return tuple(remarks)
 
@@ -321,4 +325,4 @@ class Prediction:
     @property
     def conventions(self) -> tuple[str, ...]:
         """How things are counted."""
-        return conventions_of(self.model)
+        return (*conventions_of(self.model), *algorithm_conventions(self.stack))

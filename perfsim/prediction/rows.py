@@ -12,6 +12,7 @@ from perfsim.quantities.numbers import Number, is_recorded, maximum, varies, whe
 
 __all__ = [
     "BOUNDS", "OperatorRow", "PhaseRow", "bound_index", "bound_of", "job_bound", "operator_rows", "phase_row", "whole",
+    "whole_total",
 ]  # fmt: skip
 
 BOUNDS = ("compute", "memory", "network", "overhead")
@@ -98,8 +99,8 @@ def job_bound(phases: Iterable[PhaseCost]) -> Number:
 def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
     """Rows of a phase: its kernels, and the time in which the device waits for the host."""
     for cost, count in phase.kernels:
-        flops = whole(phase.over_job(cost.flops * count) * devices)
-        traffic = whole(phase.over_job(cost.traffic * count) * devices)
+        flops = _whole_row(phase, cost.flops, count, devices)
+        traffic = _whole_row(phase, cost.traffic, count, devices)
         runtime = phase.over_job(cost.runtime * count)
         bound = bound_of(_times(cost, count, phase))
         useful = cost.matrix_flops if cost.matrix else cost.flops
@@ -121,13 +122,23 @@ def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
 
 def phase_row(phase: PhaseCost, energy: Number | None, devices: int, device: Device) -> PhaseRow:
     """Totals of a phase; its bound is the activity with the largest sum over all kernels."""
-    traffic = whole(phase.traffic * devices)
+    traffic = whole_total(phase, "traffic", devices)
     levels = {device.main_memory: traffic}
     if device.cache is not None:
         levels[device.cache.name] = whole(phase.moved * devices)
-    flops = whole(phase.flops * devices)
+    flops = whole_total(phase, "flops", devices)
     bound = BOUNDS[bound_index(_bound_sums(phase))]
     return PhaseRow(phase.name, phase.repeat, phase.runtime, energy, flops, traffic, bound, levels)
+
+
+def whole_total(phase: PhaseCost, field: str, devices: int) -> Number:
+    """Sum of the rounded rows of a phase, so that what is printed adds up."""
+    return sum(_whole_row(phase, getattr(cost, field), count, devices) for cost, count in phase.kernels)
+
+
+def _whole_row(phase: PhaseCost, value: Number, count: Number, devices: int) -> Number:
+    """A count of one kernel over the job on all devices."""
+    return whole(phase.over_job(value * count) * devices)
 
 
 def whole(value: Number) -> Number:

@@ -127,13 +127,16 @@ def _memory(p: Prediction) -> Table:
     memory = p.memory
     parts = ("weights", "kv_cache", "activations", "gradients", "optimizer_states", "workspace")
     used = [(name, getattr(memory, name)) for name in parts if getattr(memory, name)]
-    there = memory.capacity
+    (_, _, there), *apart = memory.stores
 
-    def share(value: float) -> str:
+    def share(value: float, there: float | None) -> str:
         return "-" if there is None else _percent(value / there)
 
-    rows = [(name, _shown(value, BYTES), share(value)) for name, value in [*used, ("total", memory.total)]]
+    places = {"weights": apart[0][2]} if apart else {"total": there}
+    sums = used if apart else [*used, ("total", memory.total)]
+    rows = [(name, _shown(value, BYTES), share(value, places.get(name, there))) for name, value in sums]
     verdict = {True: "fits", False: "does not fit", None: "not known"}[memory.fits]
+    rows += [(f"capacity of {name}", _shown(size, BYTES), "") for name, _, size in apart]
     rows.append(("capacity", _shown(there, BYTES), verdict))
     return text_table("memory per device", ("part", "bytes", "of capacity"), rows, ("bytes", "of capacity"))
 

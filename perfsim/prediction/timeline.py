@@ -79,10 +79,12 @@ def memory_timeline_of(p: Prediction) -> MemoryTimeline:
     A phase of one pass is told kernel by kernel, repeated layers one after the other; a phase of many steps step by
     step, with the largest activations of a step. Weights, gradients and optimizer states are there all the time.
     Caches grow with the positions that they hold, up to what the prediction reserves; those of a second network are
-    there at their largest while the first one runs. Host time before a pass, and
-    time that is declared, lies at the start of its phase.
+    there at their largest while the first one runs. Weights in a memory of their own are left out. Host time before a
+    pass, and time that is declared, lies at the start of its phase.
     """
     lasting = {part: getattr(p.memory, part) for part in PARTS}
+    if p.memory.weights_in is not None:
+        lasting["weights"] = 0
     longest = _longest_caches(p.costs)
     everything = sum(longest.values())
     scale = p.memory.kv_cache / everything if everything else 0  # the fullest of several pipeline stages
@@ -95,7 +97,7 @@ def memory_timeline_of(p: Prediction) -> MemoryTimeline:
             moments.append(Moment(name, cost.name, start, start + runtime, parts))
             start += runtime
     return MemoryTimeline(
-        p.model.name, p.system.device.key, p.stack.key, tuple(moments), p.memory.capacity, p.memory.total
+        p.model.name, p.system.device.key, p.stack.key, tuple(moments), p.memory.capacity, p.memory.stores[0][1]
     )
 
 

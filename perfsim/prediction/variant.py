@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from perfsim.errors import InputError, UnknownNameError
+from perfsim.errors import InputError, UnknownNameError, checked_type
 from perfsim.prediction.model_scaling import PREFIX
 from perfsim.techniques.base import Technique
 from perfsim.techniques.registry import technique_classes

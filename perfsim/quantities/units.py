@@ -6,6 +6,7 @@ counted in FLOP; ``OP`` is accepted as the same unit, because vendors print TOP/
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from dataclasses import dataclass
@@ -46,6 +47,13 @@ _FIXED: dict[str, tuple[float, Dimension]] = {
     "%": (0.01, DIMENSIONLESS),
     "cycle": (1.0, DIMENSIONLESS),
 }
+
+_INFORMATION = ("byte", "B", "bit")
+_OTHERWISE = {
+    "FLOPS": "FLOP/s", "FLOPs": "FLOP", "OPS": "OP/s", "OPs": "OP", "Bps": "B/s", "bps": "bit/s", "b": "bit",
+    "Bytes": "byte", "bytes": "byte", "bits": "bit", "Watt": "W", "Joule": "J", "sec": "s",
+}  # fmt: skip
+"""Spellings that others use, and ours; ``FLOPS`` is a rate, ``FLOPs`` an amount."""
 
 DIMENSIONS: dict[str, Dimension] = {
     "time": Dimension.of(s=1),
@@ -92,8 +100,24 @@ def _unit(symbol: str) -> tuple[float, Dimension]:
                 return _DECIMAL[prefix] * factor, dimension
             if prefix in _BINARY and dimension == Dimension.of(byte=1):
                 return _BINARY[prefix] * factor, dimension
+    close = _meant(symbol)
+    if close:
+        raise UnitError(f'unknown unit "{symbol}"; did you mean {" or ".join(close)}?')
     known = ", ".join(sorted({*_BASE, *_FIXED}))
     raise UnitError(f'unknown unit "{symbol}"; known: {known}, with prefixes k M G T P m u n p f Ki Mi Gi Ti')
+
+
+def _meant(symbol: str) -> list[str]:
+    """Known spellings of a unit that is written otherwise: a usual other spelling, or the closest one."""
+    for other, unit in _OTHERWISE.items():
+        prefix = symbol.removesuffix(other)
+        if symbol.endswith(other) and (prefix in _DECIMAL or (prefix in _BINARY and unit in _INFORMATION)):
+            return [prefix + unit]
+    known = [*_FIXED, *(prefix + base for base in _BASE for prefix in _DECIMAL)]
+    known += [prefix + base for base in _INFORMATION for prefix in _BINARY]
+    known += [f"{unit}/s" for unit in known if unit.endswith((*_INFORMATION, "FLOP", "OP"))]
+    found = difflib.get_close_matches(symbol.lower(), [unit.lower() for unit in known], n=1, cutoff=0.75)
+    return [unit for unit in known if unit.lower() in found]
 
 
 def parse(text: str) -> Quantity:

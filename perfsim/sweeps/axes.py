@@ -152,7 +152,7 @@ _FACTOR = re.compile(r"x(\d+\.?\d*|\.\d+)$")
 
 
 def read_values(name: str, text: str) -> list[Any]:
-    """Values of ``a,b,c``, ``low:high:step`` or ``low:high:xfactor``; a range ends at its last value not above ``high``.
+    """Values of ``a,b,c``, ``low:high:step`` or ``low:high:xfactor``; ranges end at the last value not above ``high``.
 
     Whole numbers become ``int``, texts with a unit stay texts. Values of a what-if path are all texts, so that a bare
     number is refused where the quantity has a unit, as ``--set`` does.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from perfsim.errors import InputError, UnitError, UnknownNameError
+from perfsim.errors import InputError, UnitError, UnknownNameError, checked_type
 from perfsim.prediction.prediction import Prediction
 from perfsim.prediction.rows import BOUNDS, job_bound
 from perfsim.quantities.units import format_quantity, parse, parse_as
@@ -73,8 +73,10 @@ def read_constraints(so_that: str | Iterable[str]) -> tuple[Constraint, ...]:
     InputError, UnknownNameError, UnitError
         for another form, an unknown metric, or a wrong unit.
     """
-    checked_type("so_that", so_that, (str, list, tuple), 'a text such as "tpot <= 20 ms and fits", or a list of them')
+    checked_type("so_that", so_that, Iterable, 'a text such as "tpot <= 20 ms and fits", or a list of them')
     texts = [so_that] if isinstance(so_that, str) else list(so_that)
+    for text in texts:
+        checked_type("so_that", text, str, 'a text such as "tpot <= 20 ms and fits"')
     found = tuple(_constraint(part) for text in texts for part in re.split(r"\band\b|,", text))
     if not found:
         raise InputError(f"so_that: there is no constraint, {_EXPECTED}")

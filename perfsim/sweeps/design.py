@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from math import isfinite
+from types import NoneType
 from typing import Any
 
 from perfsim.architectures import Model
 from perfsim.catalog import device as find_device
+from perfsim.catalog import model as find_model
+from perfsim.catalog import stack as find_stack
 from perfsim.catalog.systems import expanded
 from perfsim.devices import Device, Profile, Stack, System
-from perfsim.errors import InputError, UnknownNameError
+from perfsim.errors import InputError, UnknownNameError, checked_type
 from perfsim.prediction.model_scaling import PREFIX
 from perfsim.prediction.predict import predict
 from perfsim.prediction.prediction import Prediction
@@ -73,6 +76,10 @@ class Design:
     def __post_init__(self) -> None:
         if not isinstance(self.job, Job):
             raise InputError(f"job is {type(self.job).__name__}, expected e.g. Inference(prompt_tokens=1024)")
+        find_model(self.model)
+        find_stack(self.stack)
+        find_device(self.on.device if isinstance(self.on, System) else self.on)
+        checked_type("what_if", self.what_if, Mapping, 'quantities by path, e.g. {"stack.kernel_launch": "x0.5"}')
         object.__setattr__(self, "using", resolve_techniques(expanded(self.using)))
 
     @property
@@ -160,10 +167,14 @@ class Design:
         PerfsimError
             as :meth:`value`, and for ends that do not make a range.
         """
+        checked_type("find", name, str, "the name of a quantity, e.g. batch or device.memory.main.bandwidth")
         value = self.value(name)
         whole = isinstance(value, int)
         unit = self._unit(name)
+        checked_type("between", between, (list, tuple, NoneType), "two ends, e.g. (1, 64)")
         if between is not None:
+            if len(between) != 2:
+                raise InputError(f"between={between!r}: {len(between)} ends, expected two, e.g. (1, 64)")
             low, high = (self._end(name, unit, end) for end in between)
             if not low < high:
                 raise InputError(f"{name}: between {between[0]} and {between[1]} is no range; state low < high")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -35,7 +37,9 @@ class Metric:
 
 
 def _fits(p: Prediction) -> Number:
-    return False if p.memory.capacity is None else p.memory.total <= p.memory.capacity
+    if any(there is None for _, _, there in p.memory.stores):
+        return False
+    return reduce(and_, (used <= there for _, used, there in p.memory.stores))
 
 
 def _memory(name: str) -> Callable[[Prediction], Number | None]:

@@ -295,6 +295,8 @@ def plan_sweep(
         else:
             base[name] = value
     axes = [*grid(listed), *grid({**columns, **(vary or {})}), *along]
+    for axis in axes:
+        checked_type("along", axis, Axis, "axes, e.g. from perfsim.sweeps.zipped")
     chosen = tuple(metrics) if metrics is not None else DEFAULT
     for name in chosen:
         if name not in METRICS:
@@ -309,8 +311,6 @@ def _check_types(what_if: Any, vary: Any, along: Any, metrics: Any, workers: Any
     checked_type("what_if", what_if, (Mapping, NoneType), 'quantities by path, e.g. {"stack.kernel_launch": "x0.5"}')
     checked_type("vary", vary, (Mapping, NoneType), 'lists of values by path, e.g. {"stack.kernel_launch": ["x0.5"]}')
     checked_type("along", along, Iterable, "a list of axes, e.g. from perfsim.sweeps.zipped")
-    for axis in along:
-        checked_type("along", axis, Axis, "axes, e.g. from perfsim.sweeps.zipped")
     checked_type("metrics", metrics, (list, tuple, NoneType), 'a list of names, e.g. metrics=["runtime"]')
     checked_type("workers", workers, int, "a whole number of threads, 0 for all")
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from perfsim.architectures import Model
 from perfsim.devices import Stack, System
 from perfsim.errors import InputError
-from perfsim.graph import OperatorGraph, check
+from perfsim.graph import OperatorGraph, check, same
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.workloads import Job, Plan
 
@@ -103,7 +103,7 @@ class Technique(ABC):
         """The rewritten plan."""
 
     def rewritten(self, plan: Plan, context: Context) -> Plan:
-        """Check ``requires``, apply, check the graphs.
+        """Check ``requires``, apply, check the graphs, and note whether anything changed.
 
         Raises
         ------
@@ -117,7 +117,12 @@ class Technique(ABC):
         for old, new in zip(plan.phases, result.phases, strict=False):
             if new.graph is not old.graph:
                 check(new.graph)
-        return result
+        return result if same(plan, result) else result.replace(changed_by=plan.changed_by | {str(self)})
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether its parameters make it the identity."""
+        return self.neutral is not None and all(getattr(self, name) == at for name, at in self.neutral.items())
 
     def __str__(self) -> str:
         """The text form: ``name:key=value,...``."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from perfsim.graph import Operator, OperatorGraph, Role, Unit
+from perfsim.ops import Linear
 
-__all__ = ["layer_products", "nothing_stored", "part_of", "stored_weights"]
+__all__ = ["layer_products", "no_matrices", "nothing_stored", "part_of", "stored_weights"]
 
 
 def stored_weights(op: Operator, graph: OperatorGraph) -> tuple[str, ...]:
@@ -36,6 +37,14 @@ def nothing_stored(graphs: Iterable[OperatorGraph]) -> str | None:
     if multiplying and all(layer_products(graph) for graph in multiplying):
         return None
     return "its layers multiply by no stored weights; apply it before techniques that pack or replace the weights"
+
+
+def no_matrices(graphs: Iterable[OperatorGraph]) -> str | None:
+    """Why a technique that rewrites matrices, but no filters, has nothing to act on, or None."""
+    graphs = tuple(graphs)
+    if nothing_stored(graphs) is None and not any(isinstance(op, Linear) for g in graphs for op in layer_products(g)):
+        return "its layers have no plain matrices, only filters or experts"
+    return nothing_stored(graphs)
 
 
 _PARTS = (

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from perfsim import techniques
-from perfsim.errors import InputError, UnknownNameError
+from perfsim.errors import InputError, UnknownNameError, checked_type
 from perfsim.techniques.base import Technique
 
 __all__ = ["parse_technique", "resolve_techniques", "technique_classes"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Row:
     """One measurement: what ran where, and what was measured (SI).
 
     fitted: whether a calibration used it; operating_point: of the device, "" for its own; operator: whose runtime of
-    one execution was measured, "" for the whole job.
+    one execution was measured, "" for the whole job; line: of the file.
     """
 
     source: str
@@ -72,6 +72,7 @@ class Row:
     notes: str
     operating_point: str = ""
     operator: str = ""
+    line: int = 0
 
 
 def read_rows(path: str | Path) -> tuple[Row, ...]:
@@ -88,7 +89,9 @@ def read_rows(path: str | Path) -> tuple[Row, ...]:
             missing = [c for c in _REQUIRED if c not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(f"{path}: column {missing[0]} is missing; expected {', '.join(COLUMNS)}")
-            return tuple(_row(line, f"{path}:{number}") for number, line in enumerate(reader, start=2))
+            return tuple(
+                replace(_row(line, f"{path}:{number}"), line=number) for number, line in enumerate(reader, start=2)
+            )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
 

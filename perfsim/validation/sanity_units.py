@@ -123,7 +123,9 @@ def _units(device: Device, unit: str) -> tuple[str, float, str]:
     cores = count.get("cuda_core", count.get("cuda_core_per_sm", 0) * count.get("sm", 0))
     arrays = count.get("tensorcore", 0) * count.get("mxu_per_tensorcore", 0) * count.get("mxu_dimension", 0) ** 2
     macs = count.get("mme", 0) * count.get("mac_per_mme", 0)
+    cells = count.get("array_rows", 0) * count.get("array_columns", 0)
     exact = [("systolic cell", arrays, "bf16"), ("cell of an MME", macs, "bf16"), ("MAC", count.get("mac", 0), "int8")]
+    exact.append(("cell of the array", cells, "int8"))
     table = exact if unit == "tensor" else [("CUDA core", cores, "fp32")]
     table += [(name, count.get(name, 0) * LANES.get(name, 1), "") for name in (*UNIT_NAMES[unit], "core")]
     chip = ("engine", 1.0, "") if device.info.get("class") in CHIP_CLASSES and not count else ("", 0.0, "")

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from perfsim.catalog.files import data_root
-from perfsim.errors import InputError, PerfsimError, UnknownNameError
+from perfsim.errors import CatalogError, ConfigError, InputError, PerfsimError, UnknownNameError
 from perfsim.validation.report import Pair, Report
 from perfsim.validation.rows import Row, predict_row, predicted_value, read_rows
 
@@ -33,13 +33,15 @@ def file_suite(path: Path, name: str | None = None) -> Report:
     Raises
     ------
     InputError
-        if the file cannot be read.
+        if the file cannot be read, or a row names something that is not known.
     """
     pairs, skipped = [], []
     for row in read_rows(path):
         what = _what(row)
         try:
             value = predicted_value(predict_row(row), row)
+        except (UnknownNameError, CatalogError, ConfigError) as error:
+            raise InputError(f"{path}:{row.line}: {row.model} on {row.device}: {error}") from None
         except PerfsimError as error:
             skipped.append(f"{row.model} on {row.device}, {what}: {error}")
             continue

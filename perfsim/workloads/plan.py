@@ -64,11 +64,12 @@ class Phase:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Phases in order, and how they are spread over devices."""
+    """Phases in order, and how they are spread over devices; changed_by: text forms of what changed the job or them."""
 
     job: Job
     phases: tuple[Phase, ...]
     layout: Layout = Layout()
+    changed_by: frozenset[str] = frozenset()
 
     def map_graphs(self, change: Callable[[OperatorGraph], OperatorGraph]) -> Plan:
         """The plan with ``change`` applied to the graph of every phase."""

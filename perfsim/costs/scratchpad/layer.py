@@ -60,9 +60,9 @@ class Layer:
         return self.target[0] * self.positions
 
     @property
-    def sums(self) -> int:
-        """Products that are added up for one output [1]."""
-        return 1 if self.channelwise else self.source[0] * math.prod(self.kernel)
+    def products(self) -> float:
+        """Multiply-accumulates per output [1]."""
+        return self.macs / self.outputs
 
     def window(self, rows: int, columns: int) -> tuple[int, int]:
         """Rows and columns of the input, padding included, that a tile of the output needs [1]."""

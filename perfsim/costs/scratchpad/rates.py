@@ -8,12 +8,15 @@ from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.graph import Unit
 from perfsim.quantities.dtypes import DType
-from perfsim.quantities.numbers import Number
+from perfsim.quantities.numbers import Number, ceil_div
 
 __all__ = ["KINDS", "KernelRate", "Machine", "kernel_cycles", "machine_of"]
 
 KINDS = ("pointwise", "first", "conv", "depthwise", "linear", "pool", "elementwise")
 """Kinds of layer that a library has kernels of its own for."""
+
+CLOCKS = ("cluster", "array", "nominal", "maximum")
+"""Clocks of a device that can be the one of the arithmetic, the first that is stated counts."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class KernelRate:
 
     rate: multiply-accumulates per cycle in the inner loop [1]; per_output: cycles per output, to start and requantise
     its sum [1]; per_input: cycles per run of neighbouring numbers that is gathered into a working buffer [1]; cores:
-    that take part [1]; activity: share of the cores' full power that the kernel draws [1].
+    that take part [1]; activity: share of the cores' full power that the kernel draws [1]; lanes: products of one
+    output that a core takes at once, so that the last of ``products / lanes`` rounds may be part empty [1].
     """
 
     rate: float
@@ -30,6 +34,12 @@ class KernelRate:
     per_input: float
     cores: int
     activity: float
+    lanes: int = 1
+
+    def filled(self, products: float) -> float:
+        """Share of the lanes that ``products`` per output keep busy [1]."""
+        rounds = ceil_div(products, self.lanes)
+        return float(products / (self.lanes * rounds)) if products else 1.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ class Machine:
     them [byte/cycle]; dma_setup: of one transfer [cycle]; tile_overhead, layer_overhead: fixed work per tile and per
     layer [cycle]; stream, stream_setup: from main memory [byte/s], [s]; stream_limit: largest weights whose
     streaming is hidden behind the arithmetic of their own layer [byte]; capacity: of main memory [byte]; rates: in
-    the order of :data:`KINDS`.
+    the order of :data:`KINDS`; outer: name of the level from which the DMA fills the inner scratchpad, l2, or main
+    memory where that is the only scratchpad.
     """
 
     clock: float
@@ -55,6 +66,7 @@ class Machine:
     stream_limit: float
     capacity: float
     rates: tuple[KernelRate, ...]
+    outer: str = "l2"
 
     def rate(self, kind: str) -> KernelRate:
         """The cost of one kind of layer."""
@@ -81,14 +93,17 @@ def kernel_cycles(
 def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
     """The scratchpads, the DMA and the kernels of a device under a stack that tiles.
 
+    A stack with ``tiling.levels = 1`` manages one scratchpad, filled from main memory; all others manage two.
+
     Raises
     ------
     InputError
-        if the device has no two scratchpads, or states no clock.
+        if the device has no such scratchpads, or states no clock.
     """
-    levels = {name: device.get(f"memory.{name}.{what}") for name, what in (("l1", "capacity"), ("l2", "bandwidth"))}
+    outer = device.main_memory if stack.get("tiling.levels", 2) == 1 else "l2"
+    levels = {name: device.get(f"memory.{name}.{what}") for name, what in (("l1", "capacity"), (outer, "bandwidth"))}
     missing = [f"states no memory.{name}" for name, value in levels.items() if value is None]
-    clock = device.get("clock.cluster", device.get("clock.maximum"))
+    clock = next((c for name in CLOCKS if (c := device.get(f"clock.{name}")) is not None), None)
     if device.cache is not None:
         missing = [f"has a cache instead ({device.cache.name})"]
     if missing or clock is None:
@@ -103,8 +118,9 @@ def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
 
     setup = device.get(f"memory.{device.main_memory}.latency", 0.0)
     return Machine(
-        clock=float(clock), l1=budget("l1"), l2=budget("l2"), dma=float(device.get("memory.l2.bandwidth")) / clock,
-        dma_setup=float(device.get("memory.l2.latency", 0.0)) * clock,
+        clock=float(clock), l1=budget("l1"), l2=budget(outer), outer=outer,
+        dma=float(device.get(f"memory.{outer}.bandwidth")) / clock,
+        dma_setup=float(device.get(f"memory.{outer}.latency", 0.0)) * clock,
         tile_overhead=float(stack.get("tiling.tile_overhead", 0.0)),
         layer_overhead=float(stack.get("tiling.layer_overhead", 0.0)),
         stream=float(device.bandwidth), stream_setup=float(setup),
@@ -114,9 +130,12 @@ def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
 
 
 def _rate(kind: str, device: Device, stack: Stack, dtype: DType, clock: Number) -> KernelRate:
-    """What the stack states for a kind; else the arithmetic peak of the device."""
-    cores = int(stack.get(f"kernel.{kind}.cores", device.get("units.cluster_core", device.units)))
+    """What the stack states for a kind; else the arithmetic peak of the device, an array by its columns and rows."""
+    given = device.get("units.array_columns", device.get("units.cluster_core", device.units))
+    cores = int(stack.get(f"kernel.{kind}.cores", given))
     peak = float(device.peak(Unit.VECTOR, dtype)) / 2 / float(clock) / cores
+    stated = stack.get(f"kernel.{kind}.rate")
+    lanes = int(device.get("units.array_rows", 1)) if stated is None else 1
     per_output, per_input = (float(stack.get(f"kernel.{kind}.{what}", 0.0)) for what in ("per_output", "per_input"))
-    rate, activity = float(stack.get(f"kernel.{kind}.rate", peak)), float(stack.get(f"kernel.{kind}.activity", 1.0))
-    return KernelRate(rate, per_output, per_input, cores, activity)
+    activity = float(stack.get(f"kernel.{kind}.activity", 1.0))
+    return KernelRate(peak if stated is None else float(stated), per_output, per_input, cores, activity, lanes)

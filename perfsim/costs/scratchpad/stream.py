@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from perfsim.costs.scratchpad.layer import Layer
 from perfsim.costs.scratchpad.rates import Machine
 from perfsim.costs.scratchpad.room import Misfit, Room
-from perfsim.costs.scratchpad.tiles import Tiling
+from perfsim.costs.scratchpad.tiles import BLOCK, Tiling
 
 __all__ = ["Streaming", "first_pieces", "overlapped_runtime", "streaming", "transfer_runtime"]
 
@@ -35,16 +35,18 @@ def transfer_runtime(*, nbytes: float, pieces: int, bandwidth: float, setup: flo
     return nbytes / bandwidth + pieces * setup
 
 
-def overlapped_runtime(*, load: float, compute: float, pieces: int) -> float:
+def overlapped_runtime(*, load: float, compute: float, pieces: int, restart: float = 0.0) -> float:
     """Time of a layer whose weights come in pieces, each behind the arithmetic of the one before [s].
 
-    load, compute: of all pieces together [s].
+    load, compute: of all pieces together [s]; restart: what every piece but the first adds [s], as each is a layer of
+    its own to the tiler: its fixed work, and its first and last transfer.
     """
-    return load / pieces + (pieces - 1) / pieces * max(load, compute) + compute / pieces
+    each = load / pieces + (pieces - 1) / pieces * max(load, compute) + compute / pieces
+    return each + (pieces - 1) * restart
 
 
-def _pieces_of(layer: Layer, room: Room, machine: Machine) -> int:
-    """In how many pieces the weights come: one if they fit beside the features, else two buffers of equal pieces."""
+def _least_pieces(layer: Layer, room: Room, machine: Machine) -> int:
+    """In how many pieces the weights must come: one if they fit beside the features, else so many that two fit."""
     free = machine.l2 - room.live
     if layer.weights <= free:
         return 1
@@ -65,60 +67,99 @@ def first_pieces(
     return found
 
 
+@dataclass(frozen=True)
+class _Mode:
+    """One way to get the weights of a layer.
+
+    found: what it takes if the bus had no time before; ahead: copy that such time would hide [s]; free: how long the
+    bus is left alone while the layer runs [s].
+    """
+
+    found: Streaming
+    ahead: float
+    free: float
+
+    def behind(self, chain: _Chain) -> _Chain:
+        """The chain with one more execution, in this way."""
+        found = replace(self.found, exposed=self.found.exposed - min(self.ahead, chain.free))
+        return _Chain(chain.waited + found.exposed, self.free, (*chain.taken, found))
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Executions up to a layer: how long the cores waited, how long the last left the bus alone [s], what each took."""
+
+    waited: float
+    free: float
+    taken: tuple[Streaming, ...]
+
+
 def streaming(
     layers: Sequence[Layer], room: Sequence[Room], cuts: Sequence[Tiling | None], order: Sequence[int],
     machine: Machine, resident: bool,
 ) -> list[Streaming]:  # fmt: skip
-    """What every layer takes from main memory, mean over its executions, frame after frame.
+    """What every layer takes from main memory, mean over its executions.
 
-    cuts: tilings of the layers; order: indices of the layers as they run.
+    cuts: tilings of the layers; order: indices of the layers as they run. Of the ways that fit, each execution takes
+    the one with which the whole pass waits least. What came before a layer matters by its waiting and by the time that
+    its last execution left to the bus only, so the best chain for each way is kept (dynamic programming).
     """
-    seen: list[list[Streaming]] = [[] for _ in layers]
-    before, free_bus = order[-1], 0.0
+    before, chains = order[-1], [_Chain(0.0, 0.0, ())]
     for index in order:
-        cut = cuts[index]
-        time = 0.0 if cut is None else cut.total / machine.clock
-        tiles = 1 if cut is None else math.ceil(layers[index].target[0] / cut.channels)
-        ahead = _Ahead(layers[before].weights, machine.l2 - room[before].live, free_bus)
-        found = _execution(layers[index], room[index], time, tiles, ahead, machine, resident)
+        ahead = machine.l2 - room[before].live
+        beside = layers[index].weights + min(layers[before].weights, ahead) <= ahead
+        ways = _modes(layers[index], room[index], cuts[index], beside, machine, resident)
+        chains = [min((way.behind(chain) for chain in chains), key=lambda one: one.waited) for way in ways]
+        before = index
+    seen: list[list[Streaming]] = [[] for _ in layers]
+    for index, found in zip(order, min(chains, key=lambda one: one.waited).taken, strict=True):
         seen[index].append(found)
-        hidden = time if found.mode == "prefetched" else time + found.exposed - found.busy
-        before, free_bus = index, max(0.0, hidden)
     return [_mean(executions) for executions in seen]
 
 
-@dataclass(frozen=True)
-class _Ahead:
-    """The layer before: its weights, room beside its features [byte], and how long its bus was free [s]."""
-
-    weights: float
-    room: float
-    free_bus: float
-
-
-def _execution(
-    layer: Layer, here: Room, time: float, tiles: int, ahead: _Ahead, machine: Machine, resident: bool
-) -> Streaming:
-    """One execution. tiles: in how many pieces the inner scratchpad takes the weights [1]."""
-    rate = {"bandwidth": machine.stream, "setup": machine.stream_setup}
-    spill = transfer_runtime(nbytes=here.traffic, pieces=2 * len(here.spilled), **rate)
-    busy_chip = max(time, spill)
-    wait = busy_chip - time + here.strip / machine.stream
+def _modes(
+    layer: Layer, here: Room, cut: Tiling | None, beside: bool, machine: Machine, resident: bool
+) -> Iterator[_Mode]:
+    """The ways that fit. beside: whether the weights fit beside the layer before."""
+    time = 0.0 if cut is None else cut.total / machine.clock
+    spill = _copy(here.traffic, 2 * len(here.spilled), machine)
+    chip = max(time, spill)
+    wait = chip - time + here.strip / machine.stream
     if resident or not layer.weights:
-        return Streaming("resident" if layer.weights else "none", 1, here.traffic, spill, wait)
-    pieces = _pieces_of(layer, here, machine)
-    load = transfer_runtime(nbytes=layer.weights, pieces=pieces, **rate)
-    traffic, busy = here.traffic + layer.weights, spill + load
-    if pieces == 1:
-        if layer.weights + min(ahead.weights, ahead.room) <= ahead.room:
-            return Streaming("prefetched", 1, traffic, busy, wait + max(0.0, load - ahead.free_bus))
-        return Streaming("loaded", 1, traffic, busy, wait + load)
+        kept = Streaming("resident" if layer.weights else "none", 1, here.traffic, spill, wait)
+        yield _Mode(kept, 0.0, chip - spill)
+        return
+
+    def taken(mode: str, pieces: int, exposed: float) -> Streaming:
+        busy = spill + _copy(layer.weights, pieces, machine)
+        return Streaming(mode, pieces, here.traffic + layer.weights, busy, wait + exposed)
+
+    least, whole = _least_pieces(layer, here, machine), _copy(layer.weights, 1, machine)
+    if least == 1:
+        yield _Mode(taken("prefetched" if beside else "loaded", 1, whole), whole if beside else 0.0, chip - spill)
     if layer.weights <= machine.stream_limit:
-        whole = overlapped_runtime(load=load, compute=busy_chip, pieces=pieces)
-        return Streaming("overlapped", pieces, traffic, busy, wait + whole - busy_chip)
-    pieces = max(pieces, tiles)
-    load = transfer_runtime(nbytes=layer.weights, pieces=pieces, **rate)
-    return Streaming("serial", pieces, traffic, spill + load, wait + load)
+        runtime, pieces = _overlapped(layer, cut, chip, least, machine)
+        found = taken("overlapped", pieces, runtime - chip)
+        yield _Mode(found, 0.0, max(0.0, runtime - found.busy))
+    elif least > 1:
+        pieces = max(least, 1 if cut is None else math.ceil(layer.target[0] / cut.channels))
+        yield _Mode(taken("serial", pieces, _copy(layer.weights, pieces, machine)), 0.0, chip - spill)
+
+
+def _copy(nbytes: float, pieces: int, machine: Machine) -> float:
+    return transfer_runtime(nbytes=nbytes, pieces=pieces, bandwidth=machine.stream, setup=machine.stream_setup)
+
+
+def _overlapped(layer: Layer, cut: Tiling | None, chip: float, least: int, machine: Machine) -> tuple[float, int]:
+    """Time of a layer in the best number of pieces [s], and that number [1]; no piece is below one block."""
+    restart = 0.0 if cut is None else (machine.layer_overhead + cut.fill) / machine.clock
+
+    def runtime(pieces: int) -> tuple[float, int]:
+        load = _copy(layer.weights, pieces, machine)
+        return overlapped_runtime(load=load, compute=chip, pieces=pieces, restart=restart), pieces
+
+    least = max(2, least)
+    return min(runtime(pieces) for pieces in range(least, max(least, layer.target[0] // BLOCK) + 1))
 
 
 def _mean(executions: Sequence[Streaming]) -> Streaming:

@@ -208,6 +208,7 @@ def _compute(
         gathered = 0
     cycles = kernel_cycles(
         macs=layer.macs * layer.batch, outputs=layer.outputs * layer.batch, gathered=gathered * layer.batch,
-        rate=rate.rate, per_output=rate.per_output, per_input=rate.per_input, cores=rate.cores * even,
+        rate=rate.rate * rate.filled(layer.products), per_output=rate.per_output, per_input=rate.per_input,
+        cores=rate.cores * even,
     )  # fmt: skip
     return float(cycles)

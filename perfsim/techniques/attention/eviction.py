@@ -48,7 +48,7 @@ class CacheEviction(PlanRewrite):
 
     name = "kv-eviction"
     reference = "arXiv 2412.03409"
-    neutral = {"keep": "1", "observed": 0}
+    neutral = {"keep": "1", "budget": 0}
     idempotent = False
     turn = 3
 
@@ -57,6 +57,8 @@ class CacheEviction(PlanRewrite):
         return None if any(causal_sites(p.graph) for p in plan.phases) else "it keeps no cache of earlier positions"
 
     def apply(self, plan: Plan, context: Context) -> Plan:
+        if not self.budget and set(numbers_of(self.keep, "keep", 0, 1)) == {1}:
+            return plan
         prompt = prompt_of(plan.job, context.model)
         held = next((held_by_layer(p.graph) for p in plan.phases if p.stage == "prefill" and not p.network), {})
         return plan.replace(phases=tuple(self._cut(phase, prompt, held) for phase in plan.phases))

@@ -8,7 +8,7 @@ from perfsim.graph import Operator, OperatorGraph, Role
 from perfsim.ops import FusedAttention
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.quantities.numbers import ceil_div
-from perfsim.techniques.attention.sites import causal_sites
+from perfsim.techniques.attention.sites import cacheless, causal_sites
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.workloads import Plan
 
@@ -36,7 +36,7 @@ class PagedCache(GraphRewrite):
     def requires(self, plan: Plan, context: Context) -> str | None:
         if any(not isinstance(op, FusedAttention) for p in plan.phases for op in causal_sites(p.graph)):
             return "its attention runs in steps, which know no pages; put fused-attention in front"
-        return None
+        return cacheless(plan)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         tensors = dict(graph.tensors)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 from perfsim.graph import OperatorGraph, Role, Tensor
 from perfsim.quantities.numbers import maximum
+from perfsim.techniques.attention.sites import cacheless
 from perfsim.techniques.base import Context, GraphRewrite, parameter
+from perfsim.workloads import Plan
 
 __all__ = ["ReservedCache"]
 
@@ -27,6 +29,9 @@ class ReservedCache(GraphRewrite):
 
     name = "reserved-cache"
     reference = "arXiv 2309.06180, section 3.1"
+
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        return cacheless(plan)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         tensors = {name: self._reserved(tensor) for name, tensor in graph.tensors.items()}

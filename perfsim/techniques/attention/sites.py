@@ -10,9 +10,9 @@ from perfsim.graph import Operator, OperatorGraph, Role, Tensor
 from perfsim.graph.edit import reshaped
 from perfsim.ops import CacheWrite, FusedAttention, Scores
 from perfsim.quantities.numbers import Number, maximum, minimum
-from perfsim.workloads import Decode, Job
+from perfsim.workloads import Decode, Job, Plan
 
-__all__ = ["caches_of", "causal_sites", "first_layers", "held_by_layer", "prompt_of", "shortened"]
+__all__ = ["cacheless", "caches_of", "causal_sites", "first_layers", "held_by_layer", "prompt_of", "shortened"]
 
 
 def causal_sites(graph: OperatorGraph) -> tuple[FusedAttention | Scores, ...]:
@@ -26,6 +26,12 @@ def prompt_of(job: Job, model: Model) -> Number:
         return job.context_length
     prompt = getattr(job, "prompt_tokens", 0)
     return model.held(prompt) if isinstance(model, LanguageModel) else prompt
+
+
+def cacheless(plan: Plan) -> str | None:
+    """Why a technique that acts on the KV cache cannot apply, or None."""
+    held = any(t.role is Role.KV_CACHE for phase in plan.phases for t in phase.graph.tensors.values())
+    return None if held else "the job keeps no KV cache"
 
 
 def first_layers(graph: OperatorGraph) -> dict[int, str]:

@@ -45,11 +45,11 @@ class SparseAttentionPattern(PlanRewrite):
         1.0, "rate of the kernel per pair over the dense kernel's; 1 is a bound", least=0.001, most=1.0
     )
     phases: str = parameter("all", "where it is used", choices=("all", "prefill", "decode"))
-    density: str = parameter("1", "factors of budget and share, by layer", unit="list")
+    density: str = parameter("1", "factors of budget and share, by layer; 1 leaves both as stated", unit="list")
 
     name = "sparse-attention"
     reference = "arXiv 2406.10774"
-    neutral = {"share": 1.0}
+    neutral = {"share": 1.0, "density": "1"}
     idempotent = False
 
     def requires(self, plan: Plan, context: Context) -> str | None:
@@ -72,10 +72,10 @@ class SparseAttentionPattern(PlanRewrite):
 
     def _sparse(self, phase: Phase) -> OperatorGraph:
         graph = phase.graph
-        if self.share >= 1 or not _sites(graph):
+        stated = numbers_of(self.density, "density", 0, 1e9)
+        if all(self.share * value >= 1 for value in stated) or not _sites(graph):
             return graph
-        layers = sum(graph.regions.values())
-        values = layer_values(numbers_of(self.density, "density", 0, 1e9), layers)
+        values = layer_values(stated, sum(graph.regions.values()))
         graph, by_region = split_layers(graph, values)
         tensors, operators = dict(graph.tensors), list[Operator]()
         sites = set(_sites(graph))

@@ -9,7 +9,7 @@ from perfsim.graph import Operator, OperatorGraph, Tensor
 from perfsim.ops import Combine, Elementwise, ExpertLinear, Linear, TopK
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.factorization.chain import PARTS
-from perfsim.techniques.products import layer_products, nothing_stored, part_of
+from perfsim.techniques.products import layer_products, no_matrices, part_of
 from perfsim.workloads import Plan
 
 __all__ = ["AdapterExperts"]
@@ -44,7 +44,7 @@ class AdapterExperts(GraphRewrite):
             return f"top_k={self.top_k} of experts={self.experts} adapters cannot be used; use at most {self.experts}"
         if context.system.count > 1:
             return "the adapters are not spread over devices; use count=1"
-        return nothing_stored(phase.graph for phase in plan.phases)
+        return no_matrices(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         chosen = {op.name for op in layer_products(graph) if self._adapted(op, graph)}

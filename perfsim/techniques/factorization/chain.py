@@ -11,7 +11,7 @@ from perfsim.graph.edit import reshaped
 from perfsim.ops import Linear
 from perfsim.ops.block_linear import BlockLinear
 from perfsim.techniques.base import Context
-from perfsim.techniques.products import layer_products, nothing_stored, part_of, stored_weights
+from perfsim.techniques.products import layer_products, no_matrices, part_of, stored_weights
 from perfsim.workloads import Plan
 
 __all__ = ["PARTS", "Factor", "balanced", "factored_parameters", "factorize", "refusal"]
@@ -55,7 +55,7 @@ def refusal(plan: Plan, context: Context) -> str | None:
     """Why no factorisation by blocks can apply, or None."""
     if context.system.count > 1:
         return "the factors are not spread over devices; use count=1"
-    return nothing_stored(phase.graph for phase in plan.phases)
+    return no_matrices(phase.graph for phase in plan.phases)
 
 
 def factorize(graph: OperatorGraph, part: str, factors: Callable[[int, int], list[Factor]]) -> OperatorGraph:

@@ -38,6 +38,7 @@ class DenseSparse(GraphRewrite):
     name = "dense-sparse"
     reference = "arXiv 2312.13211"
     idempotent = False
+    neutral = {"inner": 1.0}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         return refusal(plan, context)

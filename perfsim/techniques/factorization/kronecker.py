@@ -31,8 +31,9 @@ class KroneckerFactorization(GraphRewrite):
     """Each matrix W (k × n) of the layers as A ⊗ B with B (``rows`` × ``columns``) and A (k/rows × n/columns).
 
     Two products instead of one with far fewer weights, rows·columns + k·n/(rows·columns); operations fall less, since
-    each factor is applied many times: 2·(k·columns + k·n/rows) per row. The features between them are written and read
-    unless they stay on chip.
+    each factor is applied many times: 2·(k·columns + k·n/rows) per row. That is no more than the 2·k·n of the dense
+    matrix as long as 1/rows + columns/n ≤ 1, so rebuilding the matrix first is left out. The features between the
+    factors are written and read unless they stay on chip.
 
     References
     ----------

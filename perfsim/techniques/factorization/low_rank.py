@@ -10,7 +10,7 @@ from perfsim.graph.edit import reshaped
 from perfsim.ops import Linear
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.factorization.chain import PARTS
-from perfsim.techniques.products import layer_products, nothing_stored, part_of
+from perfsim.techniques.products import layer_products, no_matrices, part_of
 from perfsim.workloads import Plan
 
 __all__ = ["LowRank", "rank_of"]
@@ -30,7 +30,7 @@ class LowRank(GraphRewrite):
 
     Two products instead of one: fewer parameters and operations if r < k·n/(k + n), an activation of width r more, and
     one more kernel. ``rank`` states r for all matrices; with rank 0 ``ratio`` of the parameters is kept. Matrices for
-    which factors would not be smaller stay as they are.
+    which factors would not be smaller stay as they are; with ratio 1 all do.
 
     References
     ----------
@@ -44,11 +44,14 @@ class LowRank(GraphRewrite):
     name = "low-rank"
     reference = "arXiv 2403.07378"
     idempotent = False
+    neutral = {"rank": 0, "ratio": 1.0}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        return nothing_stored(phase.graph for phase in plan.phases)
+        return no_matrices(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
+        if not self.rank and self.ratio == 1:
+            return graph
         tensors, operators = dict(graph.tensors), list[Operator]()
         chosen = {op.name for op in layer_products(graph) if self.part in ("all", part_of(op))}
         for op in graph.operators:

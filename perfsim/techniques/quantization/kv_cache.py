@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 from perfsim.graph import OperatorGraph, Role
 from perfsim.quantities.dtypes import DTYPES
+from perfsim.techniques.attention.sites import cacheless
 from perfsim.techniques.base import Context, GraphRewrite, parameter
+from perfsim.workloads import Plan
 
 __all__ = ["CacheQuantization"]
 
@@ -27,6 +29,9 @@ class CacheQuantization(GraphRewrite):
 
     name = "kv-cache-quantization"
     reference = "arXiv 2401.18079"
+
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        return cacheless(plan)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         chosen = DTYPES[self.format]

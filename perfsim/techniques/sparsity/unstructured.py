@@ -28,8 +28,8 @@ class UnstructuredSparsity(GraphRewrite):
 
     The kernel executes the kept multiply-accumulates at ``efficiency`` of the rate of the dense kernel; where that
     makes it slower than the dense kernel, the stack unpacks and multiplies densely, so the arithmetic never takes
-    longer than dense. The bytes of weights and index are read in any case. ``products`` pointwise leaves convolutions
-    over several pixels, depthwise ones among them, dense.
+    longer than dense. The bytes of weights and index are read in any case; with density 1 nothing is sparse and no
+    index is stored. ``products`` pointwise leaves convolutions over several pixels, depthwise ones among them, dense.
 
     References
     ----------
@@ -47,13 +47,13 @@ class UnstructuredSparsity(GraphRewrite):
     name = "unstructured-sparsity"
     reference = "arXiv 2006.10901"
     idempotent = False
-    neutral = {"density": 1.0, "index": "none"}
+    neutral = {"density": 1.0}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         return nothing_stored(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        if self.density == 1 and self.index == "none":
+        if self.density == 1:
             return graph
         chosen = {op.name: op for op in layer_products(graph) if self.products == "all" or _pointwise(op, graph)}
         per_weight, per_kept = INDEX_BITS[self.index]

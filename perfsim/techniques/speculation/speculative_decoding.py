@@ -75,7 +75,7 @@ class SpeculativeDecoding(PlanRewrite):
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         """Two language models, and nothing else that makes several tokens per pass."""
-        return refusal(plan, context, self.draft) if self.draft else None
+        return refusal(plan, context, self.draft)
 
     def apply(self, plan: Plan, context: Context) -> Plan:
         if not self.draft:

@@ -44,7 +44,7 @@ class StepSpeculation(PlanRewrite):
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         """Two language models, and nothing else that decides how tokens are made."""
-        return refusal(plan, context, self.draft) if self.draft else None
+        return refusal(plan, context, self.draft)
 
     def apply(self, plan: Plan, context: Context) -> Plan:
         if not self.draft:

@@ -19,7 +19,8 @@ class ParameterSharing(GraphRewrite):
 
     Stored bytes shrink, operations stay. A product reads its weights from all over the array, whole memory sectors per
     ``chunk``, and the array once at most; only an array that stays in a cache saves time. The gather runs inside the
-    matrix kernel where the stack has one for ``dequantize+linear``, else through main memory.
+    matrix kernel where the stack has one for ``dequantize+linear``, else through main memory. With ratio 1 every weight
+    keeps a place of its own, so nothing is hashed.
 
     References
     ----------
@@ -33,6 +34,7 @@ class ParameterSharing(GraphRewrite):
     name = "random-parameter-sharing"
     reference = "arXiv 2310.11611"
     idempotent = False
+    neutral = {"ratio": 1.0}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         if context.system.count > 1:
@@ -40,6 +42,8 @@ class ParameterSharing(GraphRewrite):
         return nothing_stored(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
+        if self.ratio == 1:
+            return graph
         chosen = {op.name: stored_weights(op, graph) for op in layer_products(graph)}
         hashed = [graph.tensors[name] for names in chosen.values() for name in names]
         total = sum(t.elements * graph.count(t) for t in hashed)

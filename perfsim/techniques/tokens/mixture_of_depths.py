@@ -50,7 +50,7 @@ class MixtureOfDepths(PlanRewrite):
 
     def _routed(self, phase: Phase, prompt: Number) -> Phase:
         graph, decode = phase.graph, phase.stage == "decode"
-        if phase.network or (decode and not causal_sites(graph)):
+        if phase.network or self.share == 1 or (decode and not causal_sites(graph)):
             return phase
         for region in token_regions(graph):
             count = int(graph.regions[region])
