@@ -78,7 +78,8 @@ def section(name, kind):
     fields = kind.describe()
     if fields:
         lines += ["", "| parameter | default | unit | range | meaning |", "| --- | --- | --- | --- | --- |"]
-        lines += [f"| {f['name']} | {_shown(f['default'])} | {f['unit']} | {_range(f)} | {f['meaning']} |" for f in fields]
+        cells = [(f["name"], _shown(f["default"]), f["unit"], _range(f), f["meaning"]) for f in fields]
+        lines += ["| " + " | ".join(map(str, row)) + " |" for row in cells]
     used = users(name)
     if used:
         lines += ["", "Used by: " + ", ".join(f"`{key}`" for key in used) + "."]

@@ -81,9 +81,10 @@ REFUSED = [
         "tensorrt, tensorrt-llm, vllm, xdit",
     ),
     (
-        "vllm", "xeon-8380",
-        "stack vllm runs on datacenter-gpu, consumer-gpu, edge-gpu (engine gpu; of NVIDIA or AMD), not on xeon-8380 "
-        "(server-cpu; of Intel); use one of ideal, layerwise, ncnn, onnxruntime-cpu, xnnpack",
+        "vllm", "raspberry-pi-5",
+        "stack vllm runs on datacenter-gpu, consumer-gpu, edge-gpu, tpu, accelerator, server-cpu, client-cpu, not on "
+        "raspberry-pi-5 (sbc; of Broadcom); use one of ideal, layerwise, ncnn, onnxruntime-cpu, "
+        "pytorch-channels-last, pytorch-compile, pytorch-eager, xnnpack",
     ),
     (
         "tensorrt", "mi300x",

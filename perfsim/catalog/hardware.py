@@ -139,18 +139,8 @@ def _read_stack(path: Path) -> Stack:
     data, info = read_data(quantities, fields, stack_dimensions, sources)
     _only_quantities(fields, info)
     _check_ratios(fields, data, "")
-    attention = fields.text("attention", "fused")
-    if attention not in ("naive", "fused", "paged"):
-        raise fields.fail("attention", f'is "{attention}", expected naive, fused or paged')
-    for rule in fields.texts("fuse"):
-        if not _FUSION.fullmatch(rule):
-            raise fields.fail("fuse", f'"{rule}" is not a rule, expected producer+consumer or producer+consumer/4')
-    block = table.get("block_tokens", 1)
-    if isinstance(block, bool) or not isinstance(block, int) or not 1 <= block <= 10**9:
-        raise fields.fail("block_tokens", f"is {block!r}, expected a whole number, at least 1")
-    for kind in fields.texts("runs_on"):
-        if kind not in CLASSES:
-            raise fields.fail("runs_on", f'"{kind}" is not a class of devices, expected {", ".join(CLASSES)}')
+    attention, block = fields.text("attention", "fused"), table.get("block_tokens", 1)
+    _check_stack(fields, attention, block)
     result = Stack(
         path.stem,
         fields.text("name"),
@@ -173,6 +163,20 @@ def _read_stack(path: Path) -> Stack:
         weights_in=fields.text("weights_in", ""),
     )
     return replace(result, variants=_variants(fields, sources))
+
+
+def _check_stack(fields: Fields, attention: str, block: Any) -> None:
+    """Refuse words and numbers that no stack can have."""
+    if attention not in ("naive", "fused", "paged"):
+        raise fields.fail("attention", f'is "{attention}", expected naive, fused or paged')
+    for rule in fields.texts("fuse"):
+        if not _FUSION.fullmatch(rule):
+            raise fields.fail("fuse", f'"{rule}" is not a rule, expected producer+consumer or producer+consumer/4')
+    if isinstance(block, bool) or not isinstance(block, int) or not 1 <= block <= 10**9:
+        raise fields.fail("block_tokens", f"is {block!r}, expected a whole number, at least 1")
+    for kind in fields.texts("runs_on"):
+        if kind not in CLASSES:
+            raise fields.fail("runs_on", f'"{kind}" is not a class of devices, expected {", ".join(CLASSES)}')
 
 
 def _only_quantities(fields: Fields, info: Mapping[str, Any]) -> None:

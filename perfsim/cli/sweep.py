@@ -35,6 +35,7 @@ MONEY = ("region", "pue", "offer")
     "SPEC is a,b,c or low:high:step or low:high:x2, up to the last value not above high; units allowed.",
 )  # fmt: skip
 @click.option("--out", metavar="FILE", help="Write all points to FILE.csv, .parquet or .nc, part by part.")
+@click.option("--html", "page", metavar="FILE", help="Write a page with a plot whose axes can be chosen.")
 @click.option("--pareto", metavar="X,Y", help="Show the points that no other one beats in all of these metrics.")
 @click.option("--best", metavar="METRIC", default="runtime", show_default=True, help="Show the best points by this.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=20, show_default=True, help="Points that are shown.")
@@ -47,7 +48,8 @@ MONEY = ("region", "pue", "offer")
 @json_option
 def command(
     models: tuple[str, ...], devices: tuple[str, ...], varied: tuple[str, ...], out: str | None, pareto: str | None,
-    best: str, limit: int, scheduler: str | None, compiled: bool | None, as_json: bool, **options: Any,
+    page: str | None, best: str, limit: int, scheduler: str | None, compiled: bool | None, as_json: bool,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Predict every combination of MODELs, devices and axes."""
     _check_tasks(models, options)
@@ -59,6 +61,9 @@ def command(
         list(models), job, list(devices), count=axes.pop("count", count), stack=axes.pop("stack", options["stack"]),
         using=request.using, vary=axes, what_if=changes_of(options["changes"]), compiled=compiled, **money,
     )  # fmt: skip
+    if page is not None:
+        _write_page(plan, page, pareto)
+        return
     ranking = Ranking(plan, _objectives(pareto) if pareto is not None else (best,), limit)
     with _evaluation(scheduler) as evaluated:
         if out is not None:
@@ -72,6 +77,15 @@ def command(
                 ranking.add(part, result)
                 advance(ranking.last)
     _show(plan, ranking, pareto, as_json)
+
+
+def _write_page(plan: Sweep, path: str, pareto: str | None) -> None:
+    from perfsim.export.files import write_whole
+    from perfsim.export.html import interactive_html
+
+    x, y = (_objectives(pareto) if pareto is not None else ("runtime", "memory_total"))[:2]
+    write_whole(path, interactive_html(plan.dataset(), x=x, y=y, title="perfsim sweep"))
+    click.echo(f"perfsim: {plan.points} points written to {path}", err=True)
 
 
 def _check_tasks(models: tuple[str, ...], options: Mapping[str, Any]) -> None:

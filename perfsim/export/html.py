@@ -58,7 +58,8 @@ pre { min-height: 3em; white-space: pre-wrap; } label { margin-right: 1.2em; }
 </style></head><body><h1>TITLE</h1><p>
 <label>x <select id="x"></select></label><label><input type="checkbox" id="lx"> log</label>
 <label>y <select id="y"></select></label><label><input type="checkbox" id="ly"> log</label>
-<span id="note"></span></p><svg id="plot"></svg><pre id="point">Point at a dot. Hollow ones do not fit the memory.</pre><script>
+<span id="note"></span></p><svg id="plot"></svg>
+<pre id="point">Point at a dot. Hollow ones do not fit the memory.</pre><script>
 "use strict";
 const data = DATA, columns = data.columns, names = Object.keys(columns), size = columns[names[0]].length;
 const at = id => document.getElementById(id), plot = at("plot"), space = "http://www.w3.org/2000/svg";
