@@ -1,6 +1,7 @@
 """The page of all techniques, made from their fields, their docstrings, the published systems, and predictions."""
 
 import inspect
+import math
 from functools import lru_cache
 
 import perfsim as ps
@@ -9,6 +10,7 @@ from perfsim.errors import PerfsimError
 from perfsim.techniques.registry import technique_classes
 
 BATCHES = (1, 8, 64, 256)
+BARS = "▁▂▃▄▅▆▇█"
 LANGUAGE = ("llama-3.1-8b", "h100-sxm5-80gb", "vllm")
 EXPERTS = ("mixtral-8x7b", "h200-sxm-141gb", "vllm")
 IMAGES = ("vit-base-16", "rtx-3090", "pytorch-channels-last")
@@ -55,6 +57,11 @@ def speedups(name):
     return None
 
 
+def curve(gains):
+    """A small plot: a bar per batch on a log scale, half a factor of 2 per height; the fifth one begins at 1×."""
+    return "".join(BARS[min(7, max(0, math.floor(4 + 2 * math.log2(gain) + 1e-9)))] for gain in gains)
+
+
 def users(name):
     """Published systems that use a technique."""
     found = (published_system(system) for system in system_names())
@@ -66,9 +73,11 @@ def overview():
     rows = []
     for name in technique_classes():
         result = speedups(name)
-        cells = ["–"] * (len(BATCHES) + 1) if result is None else [result[0], *(f"{gain:.2f}" for gain in result[1])]
+        cells = ["–"] * (len(BATCHES) + 2)
+        if result is not None:
+            cells = [result[0], *(f"{gain:.2f}" for gain in result[1]), curve(result[1])]
         rows.append((f"[{name}](#{name})", EXAMPLES.get(name, ""), *cells))
-    return ("technique", "with", "tried on", *(f"batch {batch}" for batch in BATCHES)), rows
+    return ("technique", "with", "tried on", *(f"batch {batch}" for batch in BATCHES), "curve"), rows
 
 
 def section(name, kind):
