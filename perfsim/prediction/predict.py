@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -94,13 +94,18 @@ def predict(
     costs = tuple(capped(phase_cost(p, target, software, stages), target, software, stages) for p in plan.phases)
     money = find_economics(target.device, region=region, pue=pue, offer=offer)
     rerun = partial(_again, model=asked, job=job, on=target, using=chain, economics=money)
-    idle = tuple(
+    idle = _idle(chain, models, plan)
+    result = Prediction(network, settled, target, software, chain, costs, plan.layout, known, rerun, money, idle)
+    return _strict(result) if strict else result
+
+
+def _idle(chain: tuple[Technique, ...], models: Sequence[Model], plan: Plan) -> tuple[Technique, ...]:
+    """Techniques that changed neither the model nor the plan."""
+    return tuple(
         technique
         for technique, before, after in zip(chain, models, models[1:], strict=False)
         if str(technique) not in plan.changed_by and same(before, after)
     )
-    result = Prediction(network, settled, target, software, chain, costs, plan.layout, known, rerun, money, idle)
-    return _strict(result) if strict else result
 
 
 def _strict(prediction: Prediction) -> Prediction:

@@ -8,20 +8,17 @@ source) print most of measurements/mlperf-tiny.csv, ``zoo`` and the table of the
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from functools import lru_cache, partial
-from pathlib import Path
 from types import MappingProxyType
 
 from perfsim.catalog.files import data_root
 from perfsim.catalog.hardware import device, stack
 from perfsim.devices import Stack
 from perfsim.errors import InputError, PerfsimError
-from perfsim.prediction.prediction import Prediction
 from perfsim.validation.edge_names import (
     ENTRIES,
     FP16_CORES,
@@ -32,7 +29,8 @@ from perfsim.validation.edge_names import (
     ZOO_NETWORKS,
 )
 from perfsim.validation.refit import Problem
-from perfsim.validation.rows import Row, predict_row, read_rows
+from perfsim.validation.repricing import planned_row, print_lines
+from perfsim.validation.rows import Row, read_rows
 
 __all__ = [
     "EDGE_PARAMETERS",
@@ -219,12 +217,7 @@ def _core(name: str, chip: str) -> str:
 
 
 def _pairs(rows: Sequence[Row], under: Stack) -> list[tuple[float, float]]:
-    return [(float(_planned(row).repriced(under.on(device(row.device))).runtime), row.value) for row in rows]
-
-
-@lru_cache(maxsize=4096)
-def _planned(row: Row) -> Prediction:
-    return predict_row(row)
+    return [(float(planned_row(row).repriced(under.on(device(row.device))).runtime), row.value) for row in rows]
 
 
 LINES: Mapping[str, Callable[[Iterable[Mapping[str, str]]], Iterator[dict[str, str]]]] = MappingProxyType(
@@ -237,14 +230,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if len(arguments) != 2 or arguments[0] not in LINES:
             raise InputError(f"expected two arguments: {' or '.join(LINES)}, and the public table as CSV")
-        try:
-            with Path(arguments[1]).open(newline="", encoding="utf-8") as handle:
-                lines = list(LINES[arguments[0]](csv.DictReader(handle)))
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-            raise InputError(f"{arguments[1]}: cannot be read: {error}") from None
-        writer = csv.DictWriter(sys.stdout, HEADER, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+        print_lines(arguments[1], LINES[arguments[0]], HEADER)
     except PerfsimError as error:
         sys.stderr.write(f"perfsim: {' '.join(str(error).split())}\n")
         return error.exit_code

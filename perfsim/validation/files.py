@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from perfsim.catalog.files import data_root
 from perfsim.catalog.hardware import device, stack
-from perfsim.devices import Stack
 from perfsim.errors import InputError
-from perfsim.prediction.prediction import Prediction
 from perfsim.validation.refit import Problem
-from perfsim.validation.rows import Row, predict_row, read_rows
+from perfsim.validation.repricing import repriced_pairs
+from perfsim.validation.rows import read_rows
 
 __all__ = ["FITS", "file_problem"]
 
@@ -57,15 +55,6 @@ def file_problem(name: str, on: str, dtype: str) -> Problem:
     start = stack(software).on(device(on))
     own = tuple(f"dtype.{dtype}.{key}" for key, _ in start.paths(f"dtype.{dtype}"))
     return Problem(
-        start, own or parameters[on], lambda s: _pairs(halves[True], s),
-        lambda s: _pairs(halves[False], s), f"{name} on {on} in {dtype}",
+        start, own or parameters[on], lambda s: repriced_pairs(halves[True], s),
+        lambda s: repriced_pairs(halves[False], s), f"{name} on {on} in {dtype}",
     )  # fmt: skip
-
-
-def _pairs(rows: Sequence[Row], under: Stack) -> list[tuple[float, float]]:
-    return [(float(_planned(row).repriced(under).runtime), row.value) for row in rows]
-
-
-@lru_cache(maxsize=4096)
-def _planned(row: Row) -> Prediction:
-    return predict_row(row)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from types import MappingProxyType
 
 from perfsim.catalog.files import data_root
 from perfsim.catalog.hardware import device, stack
 from perfsim.devices import Stack
 from perfsim.errors import InputError
-from perfsim.prediction.prediction import Prediction
 from perfsim.validation.edge import EDGE_PARAMETERS, edge_problem
 from perfsim.validation.files import FITS, file_problem
 from perfsim.validation.gemm import STACK, gemm_pairs, read_gemm
@@ -24,7 +23,8 @@ from perfsim.validation.helm import (
     request_runtimes,
 )
 from perfsim.validation.refit import Problem
-from perfsim.validation.rows import Row, predict_row, read_rows
+from perfsim.validation.repricing import repriced_pairs
+from perfsim.validation.rows import read_rows
 from perfsim.validation.vision import PARAMETERS, vision_problem
 
 __all__ = ["REFITS", "gemm_problem", "megatron_problem", "vllm_problem"]
@@ -107,17 +107,9 @@ def vllm_problem(on: str, dtype: str) -> Problem:
     many = any(isinstance(row.job.batch, int) and row.job.batch > 1 for row in halves[True])
     return Problem(
         stack("vllm").on(device(on)), ("step_gap", "host_per_sequence") if many else ("step_gap",),
-        lambda s: _row_pairs(halves[True], s), lambda s: _row_pairs(halves[False], s), f"vLLM latencies on {on}",
+        lambda s: repriced_pairs(halves[True], s), lambda s: repriced_pairs(halves[False], s),
+        f"vLLM latencies on {on}",
     )  # fmt: skip
-
-
-def _row_pairs(rows: Sequence[Row], under: Stack) -> list[tuple[float, float]]:
-    return [(float(getattr(_planned_row(row).repriced(under), row.metric)), row.value) for row in rows]
-
-
-@lru_cache(maxsize=4096)
-def _planned_row(row: Row) -> Prediction:
-    return predict_row(row)
 
 
 REFITS: Mapping[str, Callable[[str, str], Problem]] = MappingProxyType(

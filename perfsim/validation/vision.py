@@ -7,22 +7,19 @@ value).
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 
 from perfsim.catalog.files import data_root
 from perfsim.catalog.hardware import device, stack
 from perfsim.catalog.models import model_entry, model_names
-from perfsim.devices import Stack
 from perfsim.errors import InputError, PerfsimError
-from perfsim.prediction.prediction import Prediction
 from perfsim.validation.refit import Problem
-from perfsim.validation.rows import Row, predict_row, read_rows
+from perfsim.validation.repricing import print_lines, repriced_pairs
+from perfsim.validation.rows import read_rows
 
 __all__ = ["FITTED", "PARAMETERS", "STACKS", "is_fitted", "main", "timm_lines", "vision_problem"]
 
@@ -117,19 +114,9 @@ def vision_problem(name: str, on: str, dtype: str) -> Problem:
         known = ", ".join(dict.fromkeys(str(row.job.dtype) for row in every if row.fitted))
         raise InputError(f"no fitted rows of {name} on {on} in {dtype}; there are rows in {known or 'no format'}")
     return Problem(
-        stack(name).on(device(on)), PARAMETERS[name, on], lambda s: _pairs(halves[True], s),
-        lambda s: _pairs(halves[False], s), f"images on {on} in {dtype}",
+        stack(name).on(device(on)), PARAMETERS[name, on], lambda s: repriced_pairs(halves[True], s),
+        lambda s: repriced_pairs(halves[False], s), f"images on {on} in {dtype}",
     )  # fmt: skip
-
-
-def _pairs(rows: Sequence[Row], under: Stack) -> list[tuple[float, float]]:
-    """Predicted and measured throughput, under other parameters of the stack."""
-    return [(float(getattr(_planned(row).repriced(under), row.metric)), row.value) for row in rows]
-
-
-@lru_cache(maxsize=4096)
-def _planned(row: Row) -> Prediction:
-    return predict_row(row)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -137,14 +124,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if len(arguments) != 1:
             raise InputError("expected one argument: the table of timm's results, as CSV")
-        try:
-            with Path(arguments[0]).open(newline="", encoding="utf-8") as handle:
-                lines = list(timm_lines(csv.DictReader(handle)))
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-            raise InputError(f"{arguments[0]}: cannot be read: {error}") from None
-        writer = csv.DictWriter(sys.stdout, _HEADER, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+        print_lines(arguments[0], timm_lines, _HEADER)
     except PerfsimError as error:
         sys.stderr.write(f"perfsim: {' '.join(str(error).split())}\n")
         return error.exit_code

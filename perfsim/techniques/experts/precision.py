@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from perfsim.graph import OperatorGraph
 from perfsim.ops import ExpertLinear
 from perfsim.quantities.dtypes import DType
-from perfsim.techniques.base import INTEGER_FORMATS, Context, GraphRewrite, parameter
+from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products
-from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights
+from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights, unknown_width
 from perfsim.workloads import Plan
 
 __all__ = ["ExpertPrecision"]
@@ -39,9 +39,9 @@ class ExpertPrecision(GraphRewrite):
     neutral = {"share": 0.0, "other": 16}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        for bits in (self.bits, self.other):
-            if bits not in INTEGER_FORMATS:
-                return f"no integer format has {bits} bits"
+        unknown = unknown_width(self.bits, self.other)
+        if unknown is not None:
+            return unknown
         routed = all(any(isinstance(op, ExpertLinear) for op in layer_products(p.graph)) for p in plan.phases)
         return None if routed else "it has no experts with stored weights"
 

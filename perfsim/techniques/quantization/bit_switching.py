@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from perfsim.graph import Operator, OperatorGraph, Tensor
 from perfsim.ops.codebook import BitPlaneDequantize
-from perfsim.techniques.base import INTEGER_FORMATS, Context, GraphRewrite, parameter
+from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products, nothing_stored
-from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights, partial_reader
+from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights, partial_reader, unknown_width
 from perfsim.workloads import Plan
 
 __all__ = ["BitSwitching"]
@@ -39,9 +39,7 @@ class BitSwitching(GraphRewrite):
     def requires(self, plan: Plan, context: Context) -> str | None:
         if self.bits > self.stored:
             return f"bits={self.bits} cannot be read of stored={self.stored} bits; use bits of at most {self.stored}"
-        if self.stored not in INTEGER_FORMATS:
-            return f"no integer format has {self.stored} bits"
-        return nothing_stored(phase.graph for phase in plan.phases)
+        return unknown_width(self.stored) or nothing_stored(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         stored = integer_format(bits=self.stored, group=self.group)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfsim.graph import OperatorGraph
-from perfsim.techniques.base import INTEGER_FORMATS, Context, GraphRewrite, parameter
+from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products, nothing_stored
-from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights
+from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights, unknown_width
 from perfsim.techniques.quantization.selection import split_layers
 from perfsim.workloads import Plan
 
@@ -39,10 +39,7 @@ class MixedPrecision(GraphRewrite):
     neutral = {"share": 0.0, "other": 16}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        for bits in (self.bits, self.other):
-            if bits not in INTEGER_FORMATS:
-                return f"no integer format has {bits} bits"
-        return nothing_stored(phase.graph for phase in plan.phases)
+        return unknown_width(self.bits, self.other) or nothing_stored(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         graph, narrow = split_layers(graph, self.share)

@@ -13,7 +13,10 @@ from perfsim.quantities.dtypes import DTYPES, DType
 from perfsim.techniques.base import INTEGER_FORMATS
 from perfsim.techniques.products import stored_weights
 
-__all__ = ["Packing", "dequantize", "grouped_bits", "integer_format", "pack_weights", "partial_reader"]
+__all__ = [
+    "Packing", "dequantize", "grouped_bits", "integer_format", "pack_weights", "partial_reader",
+    "unknown_width",
+]  # fmt: skip
 
 Unpack = Callable[[Operator, tuple[Tensor, ...], tuple[str, ...]], tuple[Operator, tuple[Tensor, ...]]]
 """From a product, its packed weights and the names of the unpacked ones to the unpacking operator and its tables."""
@@ -22,6 +25,12 @@ Unpack = Callable[[Operator, tuple[Tensor, ...], tuple[str, ...]], tuple[Operato
 def grouped_bits(*, bits: float, group: int, per_group: float) -> float:
     """Bits per weight with ``per_group`` bits for every ``group`` weights [bit]: bits + per_group/group."""
     return bits + per_group / group
+
+
+def unknown_width(*widths: int) -> str | None:
+    """Why integers of one of these widths cannot be stored, or None."""
+    unknown = [bits for bits in widths if bits not in INTEGER_FORMATS]
+    return f"no integer format has {unknown[0]} bits" if unknown else None
 
 
 def integer_format(*, bits: int, group: int, zero_point: int = 1) -> DType:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from perfsim.graph import OperatorGraph, Role
 from perfsim.ops import Embedding
 from perfsim.quantities.dtypes import DType
-from perfsim.techniques.base import INTEGER_FORMATS, Context, GraphRewrite, parameter
+from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products, part_of, stored_weights
-from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights
+from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights, unknown_width
 from perfsim.workloads import Plan
 
 __all__ = ["PartPrecision"]
@@ -40,10 +40,7 @@ class PartPrecision(GraphRewrite):
     neutral = {"attention": 16, "ffn": 16, "experts": 16, "embedding": 16, "head": 16}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        for bits in (self.attention, self.ffn, self.experts, self.embedding, self.head):
-            if bits not in INTEGER_FORMATS:
-                return f"no integer format has {bits} bits"
-        return None
+        return unknown_width(self.attention, self.ffn, self.experts, self.embedding, self.head)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         widths = {"attention": self.attention, "ffn": self.ffn, "experts": self.experts, "other": 16}

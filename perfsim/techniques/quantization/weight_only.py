@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from perfsim.graph import OperatorGraph
 from perfsim.quantities.dtypes import DTYPES, DType
-from perfsim.techniques.base import INTEGER_FORMATS, Context, GraphRewrite, parameter
+from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products
-from perfsim.techniques.quantization.packing import Packing, grouped_bits, integer_format, pack_weights
+from perfsim.techniques.quantization.packing import Packing, grouped_bits, integer_format, pack_weights, unknown_width
 
 __all__ = ["WeightQuantization"]
 
@@ -41,7 +41,7 @@ class WeightQuantization(GraphRewrite):
     def requires(self, plan: object, context: Context) -> str | None:
         if self.format and self.format not in DTYPES:
             return f'format="{self.format}" is not a number format; known: {", ".join(DTYPES)}'
-        return None if self.bits in INTEGER_FORMATS else f"no integer format has {self.bits} bits"
+        return unknown_width(self.bits)
 
     @property
     def stored(self) -> DType:
