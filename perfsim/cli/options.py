@@ -38,7 +38,7 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
     {
         "batch": "--batch", "prompt_tokens": "--prompt-tokens", "output_tokens": "--output-tokens",
         "context_length": "--context-length", "image_size": "--image-size", "steps": "--steps",
-        "global_batch": "--global-batch", "sequence": "--sequence",
+        "global_batch": "--global-batch", "sequence": "--sequence", "frames": "--frames",
     }
 )  # fmt: skip
 
@@ -70,6 +70,7 @@ _OPTIONS = (
     click.option("--steps", type=int, help="Passes of the denoiser per image (diffusion)."),
     click.option("--global-batch", type=int, help="Samples per step (training; not in this version)."),
     click.option("--sequence", type=int, help="Tokens per text (single-pass; training is not in this version)."),
+    click.option("--frames", type=int, help="Spectra per recording (single-pass of speech networks)."),
     click.option("--using", multiple=True, metavar="NAME:key=value,...", help="Technique; repeatable, in order."),
     click.option("--set", "changes", multiple=True, metavar="PATH=VALUE",
                  help='What-if, repeatable: device.memory.main.bandwidth="4 TB/s", stack.kernel_launch=x0.5.'),
