@@ -77,7 +77,8 @@ def test_layers_that_cannot_be_read(layer, message):
         ("proxylessnas-mobile", 336_480_000), ("resnet50-v1", 3_857_970_000), ("squeezenet-1.1-caffe", 418_470_000),
         ("mobilenetv1", 568_740_000), ("efficientnet-b0", 385_810_000), ("regnety-400mf", 401_840_000),
         ("mobilenetv2-caffe", 313_620_000), ("mobilenetv3-large-early", 245_560_000),
-        ("alexnet-two-tower", 724_410_000), ("shufflenet-1.0-g3-caffe", 127_060_000), ("squeezenet-ssd", 1_175_970_000), ("nanodet-m", 342_220_000),
+        ("alexnet-two-tower", 724_410_000), ("shufflenet-1.0-g3-caffe", 127_060_000),
+        ("squeezenet-ssd", 1_175_970_000), ("nanodet-m", 342_220_000),
         ("yolo-fastest-1.1", 125_440_000), ("yolo-fastest-v2", 106_380_000), ("fastestdet", 121_490_000),
         # by hand: 125·(64·40 + 4·64·(9 + 64)) + 64·12, and dense layers 640-128-…-8-…-128-640
         ("ds-cnn-kws", 125 * (64 * 40 + 4 * 64 * 73) + 768),
