@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import perfsim as ps
 from perfsim.errors import InputError
 from perfsim.graph import Role, check
-from perfsim.techniques.parallel import shard
+from perfsim.workloads.sharding import shard
 from tests.strategies import models, step
 
 A100 = "a100-sxm4-80gb"

@@ -31,6 +31,11 @@ def naive(
     seen = step.context if context is None else context
     causal = context is None
     scores = b.add(Scores, f"{name}.scores", (queries, keys), context=seen, causal=causal, window=window)
+    if step.training:  # one kernel that works in fp32 inside: what it saves is as wide as what it reads
+        hidden = b.add(Elementwise, f"{name}.mask", (scores,), function="mask")
+        shares = b.add(Softmax, f"{name}.softmax", (hidden, *extra))
+        weighted: str = b.add(Values, f"{name}.values", (shares, values), value_dim=value_dim)
+        return weighted
     wide = b.add(Elementwise, f"{name}.upcast", (scores,), dtype=DTYPES["fp32"], function="upcast")
     masked = b.add(Elementwise, f"{name}.mask", (wide,), function="mask")
     probabilities = b.add(Softmax, f"{name}.softmax", (masked, *extra))

@@ -13,7 +13,7 @@ from perfsim.architectures.mlp import MixtureOfExperts, Mlp
 from perfsim.architectures.ssm import ChunkedStateSpace, SelectiveStateSpace
 from perfsim.architectures.step import Step
 from perfsim.graph import GraphBuilder, OperatorGraph, Role
-from perfsim.ops import Elementwise, Embedding, Linear, Norm, Sample, Select
+from perfsim.ops import CrossEntropy, Elementwise, Embedding, Linear, Norm, Sample, Select
 from perfsim.quantities.dtypes import DTYPES
 
 __all__ = ["Block", "DecoderModel", "LayerGroup", "Mixer"]
@@ -178,7 +178,7 @@ class DecoderModel(LanguageModel):
         return self._norm(b, step, f"{name}_post_norm", y) if self.block.post else y
 
     def _head(self, b: GraphBuilder, step: Step, x: str, sample: bool) -> None:
-        if not step.all_logits:
+        if not step.all_logits and not step.training:
             x = b.add(Select, "head.last", (x,))
         if self.final_norm:
             x = self._norm(b, step, "head.norm", x)
@@ -197,6 +197,11 @@ class DecoderModel(LanguageModel):
             logits = b.add(Elementwise, "head_bias", (logits, bias), function="bias")
         if self.logit_softcap:
             logits = b.add(Elementwise, "head.softcap", (logits,), function="softcap")
+        if step.training:
+            labels = b.tensor("labels", (step.batch, step.tokens), DTYPES["int32"], Role.INDEX)
+            logits = b.add(Elementwise, "head.to_fp32", (logits,), dtype=DTYPES["fp32"], function="upcast")
+            b.add(CrossEntropy, "loss", (logits, labels))
+            return
         if step.all_logits:
             logits = b.add(Elementwise, "head.to_fp32", (logits,), dtype=DTYPES["fp32"], function="copy")
             logits = b.add(Select, "head.last", (logits,))

@@ -22,6 +22,8 @@ class Role(Enum):
     STATE = "state"
     GRADIENT = "gradient"
     OPTIMIZER = "optimizer"
+    SAVED = "saved"
+    """What the forward pass leaves in memory because the backward pass reads it."""
     INDEX = "index"
     """Token ids, block tables: inputs that are neither weights nor features."""
     INPUT = "input"

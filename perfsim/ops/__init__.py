@@ -1,6 +1,7 @@
 """Operators, one family per file: shapes, work and a reference. Adding one is adding a file."""
 
 from perfsim.ops.attention import FusedAttention, Scores, Softmax, Values
+from perfsim.ops.backward import Backward
 from perfsim.ops.batch_norm import BatchNorm
 from perfsim.ops.blocks import FromBlocks, RelativeLogits, ToBlocks
 from perfsim.ops.cache import CacheWrite
@@ -20,7 +21,9 @@ from perfsim.ops.join import Join
 from perfsim.ops.layout import JoinHeads, Rearrange, ToMap, ToTokens
 from perfsim.ops.linear import Linear
 from perfsim.ops.linear_attention import ContextSum, KeyValueSum, LinearRead
+from perfsim.ops.loss import CrossEntropy
 from perfsim.ops.norm import Norm
+from perfsim.ops.optimizer import Update
 from perfsim.ops.pool import GlobalPool, Pool
 from perfsim.ops.quantization import Dequantize
 from perfsim.ops.recurrent import Gru, Lstm
@@ -37,6 +40,7 @@ __all__ = [
     "Aggregate",
     "AllGather",
     "AllReduce",
+    "Backward",
     "BatchNorm",
     "CacheWrite",
     "CausalConv",
@@ -47,6 +51,7 @@ __all__ = [
     "Concat",
     "ContextSum",
     "Conv",
+    "CrossEntropy",
     "CrossMerge",
     "CrossScan",
     "DeformableSample",
@@ -93,6 +98,7 @@ __all__ = [
     "ToWindows",
     "TopK",
     "TransposedConv",
+    "Update",
     "Values",
     "conv_kind",
 ]

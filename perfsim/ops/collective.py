@@ -15,6 +15,9 @@ __all__ = ["AllGather", "AllReduce", "Collective", "SendReceive"]
 class Collective(Operator):
     """Base: ``group`` devices take part.
 
+    stride: every how many devices one of the group comes, e.g. 8 for replicas of a model over 8 devices;
+    asynchronous: whether other kernels run meanwhile.
+
     References
     ----------
     .. [1] R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of Collective Communication Operations in
@@ -22,10 +25,16 @@ class Collective(Operator):
     """
 
     group: int = 1
+    stride: int = 1
+    asynchronous: bool = False
 
     kind = "collective"
     unit = Unit.LINK
     reference = "Thakur, Rabenseifner, Gropp 2005"
+
+    def adjoint(self) -> type[Collective] | None:
+        """The collective that gradients take the other way; None where they need none."""
+        return None
 
     def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
         return (tensors[self.inputs[0]].shape,)
@@ -98,6 +107,9 @@ class SendReceive(Collective):
     per_stage: int = 1
 
     kind = "send-receive"
+
+    def adjoint(self) -> type[Collective] | None:
+        return SendReceive
 
     def volume(self) -> float:
         return float(self.group - 1)

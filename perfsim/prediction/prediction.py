@@ -80,6 +80,11 @@ class Prediction:
         return None if decode is None else decode / self.job.decode_steps
 
     @property
+    def step_time(self) -> Number | None:
+        """Time of one optimizer step of training [s]; None for other jobs."""
+        return None if self.job.optimizer_steps is None else self.runtime / self.job.optimizer_steps
+
+    @property
     def throughput(self) -> Number | None:
         """Output tokens or images per second over all replicas, which share the job's batch [token/s, sample/s]."""
         return self.job.tokens_out / self.runtime if self.job.tokens_out else None
@@ -197,6 +202,13 @@ class Prediction:
     @property
     def mfu(self) -> Number:
         """Model FLOP utilisation [1]: matrix work over matrix peak × devices × runtime."""
+        useful = (phase for phase in self.costs if phase.name != "recompute")
+        work = sum(phase.total("matrix_flops") for phase in useful) * self._working
+        return work / (self.peak * self.devices * self.runtime)
+
+    @property
+    def hfu(self) -> Number:
+        """Hardware FLOP utilisation [1]: as :attr:`mfu`, with the work that is done again counted."""
         work = sum(phase.total("matrix_flops") for phase in self.costs) * self._working
         return work / (self.peak * self.devices * self.runtime)
 
