@@ -8,8 +8,8 @@ from perfsim.costs.phase import PhaseCost
 from perfsim.costs.scratchpad import Misfit
 from perfsim.devices import Device, Stack
 from perfsim.graph import OperatorGraph, Role, Tensor
-from perfsim.workloads import Phase
 from perfsim.quantities.numbers import Number, ceil_div, largest, maximum, minimum
+from perfsim.workloads import Phase
 
 __all__ = [
     "Memory", "Store", "activation_peak", "alive_activations", "memory_of", "saved_activations", "store_of",
@@ -85,6 +85,7 @@ def memory_of(
         activations=maximum(*(largest(activation_peak(p)) for p in phases)) + saved_activations(phases),
         gradients=_side_by_side(phases, Role.GRADIENT, pipeline),
         optimizer_states=_side_by_side(phases, Role.OPTIMIZER, pipeline),
+        workspace=maximum(*(gathered(p.graph) for p in phases)),
         capacity=capacity,
         misfits=_misfits(phases),
         weights_in=weights_in,
@@ -102,6 +103,16 @@ def _side_by_side(phases: tuple[PhaseCost, ...], role: Role, pipeline: int) -> N
     for cost in phases:
         networks.setdefault(cost.phase.network, []).append(largest(_stored(cost.graph, role, pipeline)))
     return sum(maximum(*each) for each in networks.values())
+
+
+def gathered(graph: OperatorGraph) -> Number:
+    """Bytes of what lies on the device for the time of one part only [byte]: the largest part, and the next one that is
+    fetched meanwhile.
+    """
+    parts: dict[str, Number] = {}
+    for tensor in graph.of_role(Role.GATHERED):
+        parts[tensor.region] = parts.get(tensor.region, 0) + tensor.nbytes
+    return 0 if not parts else 2 * maximum(0, *parts.values())
 
 
 def saved_activations(phases: tuple[PhaseCost, ...]) -> Number:

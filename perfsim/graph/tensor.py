@@ -24,6 +24,8 @@ class Role(Enum):
     OPTIMIZER = "optimizer"
     SAVED = "saved"
     """What the forward pass leaves in memory because the backward pass reads it."""
+    GATHERED = "gathered"
+    """What lies on the device for the time of one layer only, because it is spread over replicas otherwise."""
     INDEX = "index"
     """Token ids, block tables: inputs that are neither weights nor features."""
     INPUT = "input"

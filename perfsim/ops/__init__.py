@@ -6,7 +6,7 @@ from perfsim.ops.batch_norm import BatchNorm
 from perfsim.ops.blocks import FromBlocks, RelativeLogits, ToBlocks
 from perfsim.ops.cache import CacheWrite
 from perfsim.ops.causal_conv import CausalConv
-from perfsim.ops.collective import AllGather, AllReduce, Collective, SendReceive
+from perfsim.ops.collective import AllGather, AllReduce, Collective, ReduceScatter, SendReceive
 from perfsim.ops.conv import Conv, DepthwiseConv, GroupedConv, TransposedConv, conv_kind
 from perfsim.ops.deformable import DeformableSample
 from perfsim.ops.elementwise import Elementwise, Select
@@ -82,6 +82,7 @@ __all__ = [
     "Norm",
     "Pool",
     "Rearrange",
+    "ReduceScatter",
     "RelativeLogits",
     "Resize",
     "ResponseNorm",

@@ -135,7 +135,7 @@ class Softmax(Operator):
         return Work(SOFTMAX_FLOPS * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))
 
     def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
-        """p · (g − Σ p · g), from the probabilities p: multiply, accumulate, subtract, multiply."""
+        """P · (g − Σ p · g), from the probabilities p: multiply, accumulate, subtract, multiply."""
         flops = 4 * tensors[self.inputs[0]].elements
         return (Gradient(wanted, self.outputs, Work(flops, self.unit, self.compute_dtype(tensors))),)
 

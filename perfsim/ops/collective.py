@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from perfsim.graph import Operator, Shape, Tensors, Unit, Work
 from perfsim.quantities.numbers import ceil_div
 
-__all__ = ["AllGather", "AllReduce", "Collective", "SendReceive"]
+__all__ = ["AllGather", "AllReduce", "Collective", "ReduceScatter", "SendReceive"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +95,25 @@ class AllGather(Collective):
         """Each device fetches the shards of its peers in other domains, then all share inside the domain."""
         domains = ceil_div(self.group, domain)
         return float((domain - 1) * domains), float(domains - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class ReduceScatter(Collective):
+    """Sum over all devices, of which each keeps its share of the first axis: (n−1)/n of the tensor."""
+
+    kind = "reduce-scatter"
+
+    def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
+        first, *rest = tensors[self.inputs[0]].shape
+        return ((ceil_div(first, self.group), *rest),)
+
+    def volume(self) -> float:
+        return (self.group - 1) / self.group
+
+    def over_domains(self, domain: int) -> tuple[float, float]:
+        """Inside the domain first, then each device with its peers in other domains over its share."""
+        domains = ceil_div(self.group, domain)
+        return (domain - 1) / domain, (domains - 1) / domains / domain
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ class Parallel(PlanRewrite):
     name = "parallel"
     reference = "arXiv 1909.08053"
     idempotent = False
+    in_training = True
     neutral = {"tensor": 1}
 
     def requires(self, plan: Plan, context: Context) -> str | None:

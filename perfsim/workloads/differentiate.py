@@ -170,7 +170,7 @@ class _Walk:
         """The gradient of the output is that of the input: of the one at the same place, where there are several."""
         for name in rule.of:
             place = op.inputs.index(name)
-            self._arrive(name, arriving[place if 1 < len(arriving) and place < len(arriving) else 0], op)
+            self._arrive(name, arriving[place if len(arriving) > 1 and place < len(arriving) else 0], op)
 
     def _kernel(self, op: Operator, rule: Gradient, arriving: tuple[str, ...], index: int) -> None:
         graph = self._graph

@@ -11,13 +11,14 @@ from perfsim.architectures import DecoderModel, Model, Step, expect
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
-from perfsim.ops import AllReduce, Softmax, Update
+from perfsim.ops import Softmax, Update
 from perfsim.quantities.dtypes import DTYPES, DType
 from perfsim.quantities.dtypes import dtype as find_dtype
 from perfsim.quantities.numbers import Number, ceil_div
 from perfsim.workloads.differentiate import Passes, differentiate
 from perfsim.workloads.job import Job, check_whole
 from perfsim.workloads.plan import Layout, Phase, Plan
+from perfsim.workloads.replicas import REPLICATION, parts_of
 from perfsim.workloads.sharding import reduced
 
 __all__ = ["RECOMPUTE", "STATES", "Training"]
@@ -49,7 +50,8 @@ class Training(Job):
     tokens: of the whole run, one step if None; batch: sequences per pass of one replica (the micro-batch), 0 for the
     replica's share of the global batch, or 1 where a pipeline has to be filled; data: replicas; pipeline: stages of each;
     interleave: parts of the network per stage (all three as the layout says); recompute: ``none``, ``selective`` or ``full``; optimizer: ``adam``, ``momentum``,
-    ``lion`` or ``sgd``; gradient_dtype: format in which gradients are kept and exchanged, as the weights if None.
+    ``lion`` or ``sgd``; gradient_dtype: format in which gradients are kept and exchanged, as the weights if None; zero:
+    stage of ZeRO, i.e. what replicas share out: 1 the state of the optimizer, 2 gradients too, 3 weights too.
 
     A step is m = global_batch / (data · batch) passes forward and backward, the exchange of gradients between replicas
     beside the last of them, and the update. In a pipeline of p stages passes follow each other at the pace of the
@@ -74,6 +76,7 @@ class Training(Job):
     recompute: str = "none"
     optimizer: str = "adam"
     gradient_dtype: str | None = None
+    zero: int = 0
 
     task: ClassVar[str] = "training"
     at_least: ClassVar[dict[str, int]] = {"batch": 0, "global_batch": 1, "data": 1, "pipeline": 1, "interleave": 1}
@@ -82,9 +85,9 @@ class Training(Job):
         super().__post_init__()
         if self.sequence is not None:
             check_whole("sequence", self.sequence, 1)
-        for name, value, known in (("recompute", self.recompute, RECOMPUTE), ("optimizer", self.optimizer, STATES)):
+        for name, value, known in (("recompute", self.recompute, RECOMPUTE), ("optimizer", self.optimizer, STATES), ("zero", self.zero, REPLICATION)):
             if value not in known:
-                raise InputError(f"{name}={value!r}: expected one of {', '.join(known)}")
+                raise InputError(f"{name}={value!r}: expected one of {', '.join(map(str, known))}")
         if self.gradient_dtype is not None:
             find_dtype(self.gradient_dtype)
         if isinstance(self.tokens, bool) or (self.tokens is not None and not self.tokens > 0):
@@ -153,31 +156,28 @@ class Training(Job):
     def _phases(self, forward: Phase, passes: Passes, layout: Layout) -> tuple[Phase, ...]:
         stages, steps = layout.pipeline, self.optimizer_steps
         every = replace(forward, stages=stages, fill=(stages - 1) * steps / self.interleave)
-        found = [replace(every, graph=passes.forward)]
+        replicas = REPLICATION[self.zero if layout.data > 1 else 0](layout)
+        found = [replace(every, graph=replicas.forward(passes.forward))]
         if passes.recompute.operators:
-            found.append(replace(every, name="recompute", graph=passes.recompute))
+            found.append(replace(every, name="recompute", graph=replicas.forward(passes.recompute)))
         backward = reduced(passes.backward, layout.tensor)
         if layout.data == 1:
             found.append(replace(every, name="backward", graph=backward))
         else:
-            last = exchanging(backward, layout)
-            found.append(replace(every, name="backward", graph=backward, steps=(self.passes - 1) * steps))
-            found.append(replace(every, name="backward/exchange", graph=last, steps=steps, fill=0))
-        update = self._update(passes.forward, passes.backward)
+            rest = (self.passes - 1) * steps
+            found.append(replace(every, name="backward", graph=replicas.backward(backward), steps=rest))
+            found.append(replace(every, name="backward/last", graph=replicas.last(backward), steps=steps, fill=0))
+        update = replicas.update(self._update(passes, replicas.shards))
         found.append(Phase("update", update, steps, 0, 0, stages=stages))
         return tuple(found)
 
-    def _update(self, forward: OperatorGraph, backward: OperatorGraph) -> OperatorGraph:
-        """One kernel per part of the network that updates all its weights."""
+    def _update(self, passes: Passes, shards: int) -> OperatorGraph:
+        """One kernel per part of the network that updates the device's share of its weights."""
         wide = DTYPES["fp32"]
+        copies = STATES[self.optimizer] + (1 if self._format().bits < wide.bits else 0)
         operators, tensors = [], dict[str, Tensor]()
-        for region in ("", *forward.regions):
-            gradients = [t for t in backward.of_role(Role.GRADIENT) if t.region == region]
-            if not gradients:
-                continue
-            size, prefix = sum(t.elements for t in gradients), f"{region}." if region else ""
-            narrow = self._format().bits < wide.bits
-            copies = STATES[self.optimizer] + (1 if narrow else 0)
+        for region, gradients in parts_of(passes.backward, Role.GRADIENT).items():
+            size, prefix = ceil_div(sum(t.elements for t in gradients), shards), f"{region}." if region else ""
             parts = (
                 Tensor(f"{prefix}gradients", (size,), gradients[0].dtype, Role.INDEX, region),
                 Tensor(f"{prefix}weights", (size,), self._format(), Role.INDEX, region),
@@ -187,35 +187,5 @@ class Training(Job):
             tensors |= {t.name: t for t in used}
             names = tuple(t.name for t in used)
             operators.append(Update(f"{prefix}update", names, (), region, function=self.optimizer))
-        regions = {name: count for name, count in forward.regions.items() if any(o.region == name for o in operators)}
+        regions = {name: count for name, count in passes.forward.regions.items() if name in {o.region for o in operators}}
         return OperatorGraph(tuple(operators), tensors, regions)
-
-
-def exchanging(backward: OperatorGraph, layout: Layout) -> OperatorGraph:
-    """The backward pass with an all-reduce of the gradients of each part beside the kernels of the rest.
-
-    One replica is spread over tensor · pipeline devices, so every so many-th device holds the same gradients.
-
-    References
-    ----------
-    .. [1] S. Li et al., "PyTorch Distributed", arXiv 2006.15704: buckets of gradients, reduced while others are made.
-    """
-    operators, tensors = list(backward.operators), dict(backward.tensors)
-    stride = layout.tensor * layout.pipeline
-    for region in dict.fromkeys(op.region for op in backward.operators):
-        gradients = [t for t in backward.of_role(Role.GRADIENT) if t.region == region]
-        if not gradients:
-            continue
-        prefix = f"{region}." if region else ""
-        size = sum(t.elements for t in gradients)
-        bucket = Tensor(f"{prefix}gradients", (size,), gradients[0].dtype, Role.INDEX, region)
-        whole = bucket.replace(name=f"{prefix}gradients.reduced")
-        tensors |= {bucket.name: bucket, whole.name: whole}
-        operators.append(
-            AllReduce(
-                f"{prefix}gradients.all_reduce", (bucket.name,), (whole.name,), region, layout.data, stride=stride,
-                asynchronous=True,
-            )
-        )  # fmt: skip
-    return replace(backward, operators=tuple(operators), tensors=tensors)
-
