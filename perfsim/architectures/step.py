@@ -20,7 +20,7 @@ class Step:
     decode: whether this is a decode step (latent attention then works in the latent space); all_logits: whether the
     stack computes logits of every position, in fp32, instead of the last position only; source: positions that an
     encoder read before this decode step; training: whether the pass ends with the loss of every position, and keeps
-    nothing for later steps.
+    nothing for later steps; dropout: whether it drops attention weights, and what branches add to the residual stream.
     """
 
     batch: Number
@@ -35,3 +35,4 @@ class Step:
     all_logits: bool = False
     source: Number = 0
     training: bool = False
+    dropout: bool = False

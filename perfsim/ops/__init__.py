@@ -9,6 +9,7 @@ from perfsim.ops.causal_conv import CausalConv
 from perfsim.ops.collective import AllGather, AllReduce, Collective, ReduceScatter, SendReceive
 from perfsim.ops.conv import Conv, DepthwiseConv, GroupedConv, TransposedConv, conv_kind
 from perfsim.ops.deformable import DeformableSample
+from perfsim.ops.dropout import Dropout
 from perfsim.ops.elementwise import Elementwise, Select
 from perfsim.ops.embedding import Embedding
 from perfsim.ops.embedding_bag import EmbeddingBag
@@ -57,6 +58,7 @@ __all__ = [
     "DeformableSample",
     "DepthwiseConv",
     "Dequantize",
+    "Dropout",
     "Elementwise",
     "Embedding",
     "EmbeddingBag",

@@ -29,7 +29,8 @@ STATES: Mapping[str, int] = MappingProxyType({"adam": 2, "momentum": 1, "lion": 
 
 def _in_attention(op: Operator) -> bool:
     """Scores, and what is between them and the weighted values."""
-    return op.kind in ("scores", "softmax") or op.fusion_kind == "mask" or isinstance(op, Softmax)
+    in_core = op.name.endswith("attention.dropout")
+    return in_core or op.kind in ("scores", "softmax") or op.fusion_kind == "mask"
 
 
 RECOMPUTE: Mapping[str, Callable[[Operator], bool]] = MappingProxyType(
@@ -51,7 +52,8 @@ class Training(Job):
     replica's share of the global batch, or 1 where a pipeline has to be filled; data: replicas; pipeline: stages of each;
     interleave: parts of the network per stage (all three as the layout says); recompute: ``none``, ``selective`` or ``full``; optimizer: ``adam``, ``momentum``,
     ``lion`` or ``sgd``; gradient_dtype: format in which gradients are kept and exchanged, as the weights if None; zero:
-    stage of ZeRO, i.e. what replicas share out: 1 the state of the optimizer, 2 gradients too, 3 weights too.
+    stage of ZeRO, i.e. what replicas share out: 1 the state of the optimizer, 2 gradients too, 3 weights too; dropout:
+    whether attention weights and branches are dropped at random.
 
     A step is m = global_batch / (data · batch) passes forward and backward, the exchange of gradients between replicas
     beside the last of them, and the update. In a pipeline of p stages passes follow each other at the pace of the
@@ -77,6 +79,7 @@ class Training(Job):
     optimizer: str = "adam"
     gradient_dtype: str | None = None
     zero: int = 0
+    dropout: bool = False
 
     task: ClassVar[str] = "training"
     at_least: ClassVar[dict[str, int]] = {"batch": 0, "global_batch": 1, "data": 1, "pipeline": 1, "interleave": 1}
@@ -133,7 +136,8 @@ class Training(Job):
         network = expect(DecoderModel, model, type(self).__name__, model.usual_task)
         attention = "naive" if stack.attention == "naive" else "fused"
         chosen = self._format()
-        step = Step(self.micro_batch, self.sequence, self.sequence, chosen, chosen, chosen, attention, training=True)
+        step = Step(self.micro_batch, self.sequence, self.sequence, chosen, chosen, chosen, attention, training=True,
+                    dropout=self.dropout)
         count = self.passes * self.optimizer_steps
         tokens = self.micro_batch * self.sequence
         return Plan(self, (Phase("forward", network.graph(step), count, tokens, self.micro_batch),))
