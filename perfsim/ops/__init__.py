@@ -2,7 +2,7 @@
 
 from perfsim.ops.attention import FusedAttention, Scores, Softmax, Values
 from perfsim.ops.backward import Backward
-from perfsim.ops.batch_norm import BatchNorm
+from perfsim.ops.batch_norm import BatchNorm, BatchStatistics
 from perfsim.ops.blocks import FromBlocks, RelativeLogits, ToBlocks
 from perfsim.ops.cache import CacheWrite
 from perfsim.ops.causal_conv import CausalConv
@@ -43,6 +43,7 @@ __all__ = [
     "AllReduce",
     "Backward",
     "BatchNorm",
+    "BatchStatistics",
     "CacheWrite",
     "CausalConv",
     "ChannelShuffle",

@@ -1,12 +1,12 @@
-"""Batch normalisation at inference, where it could not be folded into a convolution."""
+"""Batch normalisation: at inference where it could not be folded into a convolution, and in training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfsim.graph import Operator, Shape, Tensors, Work
+from perfsim.graph import Gradient, Operator, Shape, Tensors, Work
 
-__all__ = ["BatchNorm"]
+__all__ = ["BatchNorm", "BatchStatistics"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,3 +27,17 @@ class BatchNorm(Operator):
     def work(self, tensors: Tensors) -> Work:
         """A multiplication and an addition per element [FLOP]; the factors are per channel and not counted."""
         return Work(2 * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))
+
+
+@dataclass(frozen=True, eq=False)
+class BatchStatistics(BatchNorm):
+    """Batch normalisation with the statistics of the batch, as in training. Features are taken to be read once."""
+
+    def work(self, tensors: Tensors) -> Work:
+        """Mean and variance (1 and 3), scale and shift (2) per element [FLOP]."""
+        return Work(6 * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))
+
+    def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
+        """One kernel for features, scale and shift: two sums over the batch (3), then the gradient (5 per element)."""
+        work = Work(8 * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))
+        return (Gradient(wanted, self.inputs[:2], work),)

@@ -29,11 +29,11 @@ class Passes:
 
 
 def differentiate(
-    graph: OperatorGraph, *, gradient_dtype: DType, accumulations: Number = 1, recomputed: Chooser = lambda op: False
+    graph: OperatorGraph, *, gradient_dtype: DType | None = None, accumulations: Number = 1, recomputed: Chooser = lambda op: False
 ) -> Passes:
     """Forward, recomputation and backward pass of a graph that ends with a loss.
 
-    gradient_dtype: format of the gradients of weights; accumulations: how often they cross the memory in a pass
+    gradient_dtype: format of the gradients of weights, their own if None; accumulations: how often they cross the memory in a pass
     (:class:`Backward`); recomputed: operators whose outputs are not saved but computed again before the backward pass
     needs them, from what is saved before them.
 
@@ -136,7 +136,7 @@ def _part(graph: OperatorGraph, operators: Iterable[Operator], changed: dict[str
 class _Walk:
     """Operators and tensors of the backward pass, as they come up from the loss to the inputs."""
 
-    def __init__(self, graph: OperatorGraph, wanted: frozenset[str], dtype: DType, accumulations: Number) -> None:
+    def __init__(self, graph: OperatorGraph, wanted: frozenset[str], dtype: DType | None, accumulations: Number) -> None:
         self._graph, self._wanted, self._dtype, self._accumulations = graph, wanted, dtype, accumulations
         self._gradient_of: dict[str, str] = {}
         self._carry = {leaving: entering for entering, leaving in _carry(graph)}
@@ -195,19 +195,18 @@ class _Walk:
             gradient = f"{name}.gradient"
             stored = f"{source.view_of}.gradient" if source.view_of else ""
             if gradient not in self.tensors:
-                self.tensors[gradient] = source.replace(
-                    name=gradient, role=Role.GRADIENT, dtype=self._dtype, view_of=stored
-                )
+                self._keep(source, stored)
                 if stored and stored not in self.tensors:
-                    self._stored(source.view_of)
+                    self._keep(self._graph.tensors[source.view_of], "")
             return gradient
         gradient = f"{op.name}.gradient.{index}.{name}"
         self.tensors[gradient] = Tensor(gradient, source.shape, source.dtype, Role.ACTIVATION, op.region)
         return gradient
 
-    def _stored(self, weight: str) -> None:
-        name = f"{weight}.gradient"
-        self.tensors[name] = self._graph.tensors[weight].replace(name=name, role=Role.GRADIENT, dtype=self._dtype)
+    def _keep(self, weight: Tensor, view_of: str) -> None:
+        """The tensor for the gradient of a weight."""
+        name, dtype = f"{weight.name}.gradient", self._dtype or weight.dtype
+        self.tensors[name] = weight.replace(name=name, role=Role.GRADIENT, dtype=dtype, view_of=view_of)
 
     def _arrive(self, name: str, gradient: str, op: Operator) -> None:
         """Note a gradient of ``name``; a second one is added to the first."""
