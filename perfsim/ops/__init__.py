@@ -2,7 +2,7 @@
 
 from perfsim.ops.attention import FusedAttention, Scores, Softmax, Values
 from perfsim.ops.backward import Backward
-from perfsim.ops.batch_norm import BatchNorm, BatchStatistics
+from perfsim.ops.batch_norm import BatchMoments, BatchNorm, BatchNormalise
 from perfsim.ops.blocks import FromBlocks, RelativeLogits, ToBlocks
 from perfsim.ops.cache import CacheWrite
 from perfsim.ops.causal_conv import CausalConv
@@ -42,8 +42,9 @@ __all__ = [
     "AllGather",
     "AllReduce",
     "Backward",
+    "BatchMoments",
     "BatchNorm",
-    "BatchStatistics",
+    "BatchNormalise",
     "CacheWrite",
     "CausalConv",
     "ChannelShuffle",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perfsim.graph import Gradient, Operator, Shape, Tensors, Work
 
-__all__ = ["BatchNorm", "BatchStatistics"]
+__all__ = ["BatchMoments", "BatchNorm", "BatchNormalise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,14 +30,33 @@ class BatchNorm(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class BatchStatistics(BatchNorm):
-    """Batch normalisation with the statistics of the batch, as in training. Features are taken to be read once."""
+class BatchMoments(Operator):
+    """Mean and variance of every channel over the batch: (batch, channels, ...) → (2, channels)."""
+
+    kind = "batch-moments"
+    reference = "arXiv 1502.03167"
+
+    def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
+        return ((2, tensors[self.inputs[0]].shape[1]),)
 
     def work(self, tensors: Tensors) -> Work:
-        """Mean and variance (1 and 3), scale and shift (2) per element [FLOP]."""
-        return Work(6 * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))
+        """An addition for the mean, a subtraction, a product and an addition for the variance per element [FLOP]."""
+        return Work(4 * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNormalise(BatchNorm):
+    """Batch normalisation with the moments of the batch, as in training: inputs are features, weight, bias, moments.
+
+    Features are read twice, for the moments and to be normalised, and so are features and gradients in the backward
+    pass, unless a kernel keeps them on the chip in between.
+    """
 
     def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
-        """One kernel for features, scale and shift: two sums over the batch (3), then the gradient (5 per element)."""
-        work = Work(8 * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))
-        return (Gradient(wanted, self.inputs[:2], work),)
+        """Two sums over the batch, which are the gradients of scale and shift (3 per element), then that of the
+        features (5 per element), through the moments too."""
+        features, *parameters = self.inputs[:3]
+        elements, dtype = tensors[features].elements, self.compute_dtype(tensors)
+        sums = Gradient(tuple(parameters), (features,), Work(3 * elements, self.unit, dtype))
+        own = Gradient((features,), (features, parameters[0]), Work(5 * elements, self.unit, dtype))
+        return (sums, own) if features in wanted else (sums,)

@@ -8,7 +8,7 @@ from perfsim.architectures import DecoderModel, ForwardModel, ImageStep, Model, 
 from perfsim.devices import Stack
 from perfsim.errors import InputError
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
-from perfsim.ops import BatchNorm, BatchStatistics, CrossEntropy, Elementwise
+from perfsim.ops import BatchMoments, BatchNorm, BatchNormalise, CrossEntropy, Elementwise
 from perfsim.quantities.dtypes import DTYPES, DType
 from perfsim.quantities.numbers import Number
 from perfsim.workloads.frameworks import as_run
@@ -58,13 +58,17 @@ def images_pass(model: ForwardModel, stack: Stack, *, batch: Number, size: Numbe
 
 def with_batch_statistics(graph: OperatorGraph) -> OperatorGraph:
     """The graph with batch norms that take mean and variance from the batch instead of stored ones."""
-    operators = tuple(_of_the_batch(op) if isinstance(op, BatchNorm) else op for op in graph.operators)
+    operators, tensors = list[Operator](), dict(graph.tensors)
+    for op in graph.operators:
+        if isinstance(op, BatchNorm):
+            features, *parameters = op.inputs[:3]
+            moments = Tensor(f"{op.name}.moments", (2, tensors[features].shape[1]), DTYPES["fp32"], region=op.region)
+            tensors[moments.name] = moments
+            operators.append(BatchMoments(f"{op.name}.batch", (features,), (moments.name,), op.region))
+            op = BatchNormalise(op.name, (features, *parameters, moments.name), op.outputs, op.region)
+        operators.append(op)
     used = {name for op in operators for name in (*op.inputs, *op.outputs)}
-    return replace(graph, operators=operators, tensors={n: t for n, t in graph.tensors.items() if n in used})
-
-
-def _of_the_batch(norm: BatchNorm) -> Operator:
-    return BatchStatistics(norm.name, norm.inputs[:3], norm.outputs, norm.region)
+    return replace(graph, operators=tuple(operators), tensors={n: t for n, t in tensors.items() if n in used})
 
 
 def with_loss(graph: OperatorGraph) -> OperatorGraph:
