@@ -54,7 +54,8 @@ class BatchNormalise(BatchNorm):
 
     def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
         """Two sums over the batch, which are the gradients of scale and shift (3 per element), then that of the
-        features (5 per element), through the moments too."""
+        features (5 per element), through the moments too.
+        """
         features, *parameters = self.inputs[:3]
         elements, dtype = tensors[features].elements, self.compute_dtype(tensors)
         sums = Gradient(tuple(parameters), (features,), Work(3 * elements, self.unit, dtype))

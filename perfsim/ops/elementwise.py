@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from perfsim.graph import Gradient, Operator, Shape, Tensor, Tensors, Work
+from perfsim.graph import Gradient, Operator, Role, Shape, Tensor, Tensors, Work
 from perfsim.quantities.numbers import Number
 
 __all__ = ["FUNCTIONS", "Elementwise", "Select"]
@@ -81,12 +81,13 @@ class Elementwise(Operator):
         return Work(FUNCTIONS[self.function] * elements, self.unit, self.compute_dtype(tensors))
 
     def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
-        """Sums pass gradients on; a bias sums them up; all else is one kernel with the work of the forward pass."""
+        """Sums pass gradients on, a bias or table adds them up; all else is a kernel with the work of the forward pass."""
         work = self.work(tensors)
         if self.function not in PASSING:
             factors = len(self.inputs) > len(self.outputs) or self.function not in LINEAR
             return (Gradient(wanted, self.inputs if factors else (), work),)
-        features = self.inputs if self.function == "add" else self.inputs[: len(self.outputs)]
+        sums = self.inputs if self.function == "add" else self.inputs[: len(self.outputs)]
+        features = [name for name in sums if tensors[name].role is not Role.WEIGHT]
         passed = tuple(Gradient((name,), (), None) for name in wanted if name in features)
         summed = tuple(name for name in wanted if name not in features)
         return (*passed, Gradient(summed, (), work)) if summed else passed

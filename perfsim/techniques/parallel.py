@@ -26,7 +26,7 @@ class Parallel(PlanRewrite):
     pipeline: int = parameter(1, "stages of consecutive layers", least=1, most=4096)
     data: int = parameter(1, "replicas that share the batch", least=1, most=10**6)
     expert: int = parameter(1, "tensor-parallel devices that hold whole experts instead of slices", least=1, most=4096)
-    interleave: int = parameter(1, "parts of the network that each pipeline stage holds in training", least=1, most=1024)
+    interleave: int = parameter(1, "parts of the network per pipeline stage, in training", least=1, most=1024)
     micro_batch: int = parameter(0, "samples per pipeline micro-batch; 0 is the whole batch", least=0, most=10**6)
 
     name = "parallel"
@@ -66,7 +66,9 @@ class Parallel(PlanRewrite):
 
     def prepare(self, job: Job, context: Context) -> Job:
         """Each replica gets its share of the batch, rounded up."""
-        return job.spread(data=self.data, pipeline=self.pipeline, micro_batch=self.micro_batch, interleave=self.interleave)
+        return job.spread(
+            data=self.data, pipeline=self.pipeline, micro_batch=self.micro_batch, interleave=self.interleave
+        )  # fmt: skip
 
     def apply(self, plan: Plan, context: Context) -> Plan:
         result = plan.map_graphs(lambda graph: shard(graph, self.tensor, self.expert > 1))

@@ -14,7 +14,7 @@ from perfsim.ops.elementwise import Elementwise
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
 
-__all__ = ["Passes", "differentiate"]
+__all__ = ["Passes", "differentiate", "nothing"]
 
 Chooser = Callable[[Operator], bool]
 
@@ -28,14 +28,20 @@ class Passes:
     backward: OperatorGraph
 
 
+def nothing(_: Operator) -> bool:
+    """Every output that is needed is saved."""
+    return False
+
+
 def differentiate(
-    graph: OperatorGraph, *, gradient_dtype: DType | None = None, accumulations: Number = 1, recomputed: Chooser = lambda op: False
-) -> Passes:
+    graph: OperatorGraph, *, gradient_dtype: DType | None = None, accumulations: Number = 1,
+    recomputed: Chooser = nothing,
+) -> Passes:  # fmt: skip
     """Forward, recomputation and backward pass of a graph that ends with a loss.
 
-    gradient_dtype: format of the gradients of weights, their own if None; accumulations: how often they cross the memory in a pass
-    (:class:`Backward`); recomputed: operators whose outputs are not saved but computed again before the backward pass
-    needs them, from what is saved before them.
+    gradient_dtype: format of the gradients of weights, their own if None; accumulations: how often they cross the
+    memory in a pass (:class:`Backward`); recomputed: operators whose outputs are not saved but computed again before
+    the backward pass needs them, from what is saved before them.
 
     Operators run backwards in reverse order. A tensor with several readers gets the sum of their gradients. What a
     backward kernel reads of the forward pass is saved, in every repetition of its region. Gradients of weights are
@@ -136,7 +142,9 @@ def _part(graph: OperatorGraph, operators: Iterable[Operator], changed: dict[str
 class _Walk:
     """Operators and tensors of the backward pass, as they come up from the loss to the inputs."""
 
-    def __init__(self, graph: OperatorGraph, wanted: frozenset[str], dtype: DType | None, accumulations: Number) -> None:
+    def __init__(
+        self, graph: OperatorGraph, wanted: frozenset[str], dtype: DType | None, accumulations: Number
+    ) -> None:
         self._graph, self._wanted, self._dtype, self._accumulations = graph, wanted, dtype, accumulations
         self._gradient_of: dict[str, str] = {}
         self._carry = {leaving: entering for entering, leaving in _carry(graph)}

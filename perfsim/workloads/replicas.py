@@ -11,7 +11,7 @@ from perfsim.ops import AllGather, AllReduce, Collective, ReduceScatter
 from perfsim.quantities.numbers import Number, ceil_div
 from perfsim.workloads.plan import Layout
 
-__all__ = ["REPLICATION", "Gradients", "Replicated", "ShardedGradients", "ShardedStates", "ShardedWeights", "parts_of"]
+__all__ = ["REPLICATION", "Replicated", "ShardedGradients", "ShardedStates", "ShardedWeights", "parts_of"]
 
 
 def parts_of(graph: OperatorGraph, role: Role) -> dict[str, list[Tensor]]:
@@ -113,9 +113,8 @@ class ShardedStates(Replicated):
         return self._summed(self.backward(graph), ReduceScatter)
 
     def update(self, graph: OperatorGraph) -> OperatorGraph:
-        buckets = {
-            t.region: (t.elements, t) for t in graph.tensors.values() if t.name.removeprefix(f"{t.region}.") == "weights"
-        }
+        updated = (t for t in graph.tensors.values() if t.name.removeprefix(f"{t.region}.") == "weights")
+        buckets = {t.region: (t.elements, t) for t in updated}
         return self._exchange(graph, AllGather, "updated", buckets)
 
 

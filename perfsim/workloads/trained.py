@@ -60,13 +60,16 @@ def with_batch_statistics(graph: OperatorGraph) -> OperatorGraph:
     """The graph with batch norms that take mean and variance from the batch instead of stored ones."""
     operators, tensors = list[Operator](), dict(graph.tensors)
     for op in graph.operators:
-        if isinstance(op, BatchNorm):
+        if not isinstance(op, BatchNorm):
+            operators.append(op)
+        else:
             features, *parameters = op.inputs[:3]
             moments = Tensor(f"{op.name}.moments", (2, tensors[features].shape[1]), DTYPES["fp32"], region=op.region)
             tensors[moments.name] = moments
-            operators.append(BatchMoments(f"{op.name}.batch", (features,), (moments.name,), op.region))
-            op = BatchNormalise(op.name, (features, *parameters, moments.name), op.outputs, op.region)
-        operators.append(op)
+            operators += [
+                BatchMoments(f"{op.name}.batch", (features,), (moments.name,), op.region),
+                BatchNormalise(op.name, (features, *parameters, moments.name), op.outputs, op.region),
+            ]
     used = {name for op in operators for name in (*op.inputs, *op.outputs)}
     return replace(graph, operators=tuple(operators), tensors={n: t for n, t in tensors.items() if n in used})
 

@@ -14,7 +14,7 @@ from perfsim.graph import Operator
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.dtypes import dtype as find_dtype
 from perfsim.quantities.numbers import Number, ceil_div
-from perfsim.workloads.differentiate import Passes, differentiate
+from perfsim.workloads.differentiate import Passes, differentiate, nothing
 from perfsim.workloads.job import Job, check_whole
 from perfsim.workloads.plan import Layout, Phase, Plan
 from perfsim.workloads.replicas import REPLICATION
@@ -25,11 +25,7 @@ from perfsim.workloads.update import STATES, update_of
 __all__ = ["RECOMPUTE", "Training"]
 
 
-def _nothing(op: Operator) -> bool:
-    return False
-
-
-def _everything(op: Operator) -> bool:
+def _everything(_: Operator) -> bool:
     return True
 
 
@@ -39,7 +35,7 @@ def _in_core(op: Operator) -> bool:
 
 
 RECOMPUTE: Mapping[str, Callable[[Operator], bool]] = MappingProxyType(
-    {"none": _nothing, "selective": _in_core, "full": _everything}
+    {"none": nothing, "selective": _in_core, "full": _everything}
 )
 """Which operators of a layer are computed again instead of saved. Selective: the core of attention [1].
 
