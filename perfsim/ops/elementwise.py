@@ -81,7 +81,7 @@ class Elementwise(Operator):
         return Work(FUNCTIONS[self.function] * elements, self.unit, self.compute_dtype(tensors))
 
     def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
-        """Sums pass gradients on, a bias or table adds them up; all else is a kernel with the work of the forward pass."""
+        """Sums pass gradients on, a bias or table adds them up; all else is a kernel with the work of the forward."""
         work = self.work(tensors)
         if self.function not in PASSING:
             factors = len(self.inputs) > len(self.outputs) or self.function not in LINEAR
