@@ -27,7 +27,7 @@ class Parallel(PlanRewrite):
     data: int = parameter(1, "replicas that share the batch", least=1, most=10**6)
     expert: int = parameter(1, "tensor-parallel devices that hold whole experts instead of slices", least=1, most=4096)
     interleave: int = parameter(1, "parts of the network per pipeline stage, in training", least=1, most=1024)
-    micro_batch: int = parameter(0, "samples per pipeline micro-batch; 0 is the whole batch", least=0, most=10**6)
+    micro_batch: int = parameter(0, "samples per pass of a replica in training; 0: all, or 1 in a pipeline", least=0, most=10**6)
 
     name = "parallel"
     reference = "arXiv 1909.08053"
@@ -40,6 +40,12 @@ class Parallel(PlanRewrite):
         if plan.layout != Layout():
             return "the plan is spread over devices already; state parallel once"
         model = context.model
+        cut = isinstance(plan.job.batch, int) and 0 < self.micro_batch < plan.job.batch
+        if cut and self.pipeline > 1 and plan.job.optimizer_steps is None:
+            return (
+                f"inference passes whole batches through the stages of a pipeline, {plan.job.batch} sequences here; "
+                f"leave out micro_batch={self.micro_batch}"
+            )
         if not isinstance(model, DecoderModel):
             return (
                 f"a {model.family} can only be replicated; use data={self.tensor * self.pipeline * self.data}"

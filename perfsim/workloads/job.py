@@ -109,6 +109,21 @@ class Job(ABC):
             return self
         return self.replace(batch=ceil_div(self.batch, data))
 
+    def conventions(self, model: Model) -> tuple[str, ...]:
+        """How the work of this job with ``model`` is counted, one line each."""
+        return model.conventions
+
+    @property
+    def samples(self) -> Number:
+        """Sequences or images that replicas share [1]: of one step, in training."""
+        return self.batch
+
+    def replicas_at_work(self, data: int) -> Number:
+        """How many of ``data`` replicas get a share of the batch [1], if each takes as much as the first."""
+        if data == 1 or is_symbolic(self.batch) or is_array(self.batch):
+            return data
+        return ceil_div(self.batch, ceil_div(self.batch, data))
+
     @abstractmethod
     def plan(self, model: Model, stack: Stack) -> Plan:
         """The phases that this job makes of ``model`` on ``stack``."""

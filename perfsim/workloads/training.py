@@ -123,6 +123,22 @@ class Training(Job):
         batch = micro_batch or self.batch
         return replace(self, data=data, pipeline=pipeline, batch=batch, interleave=interleave)
 
+    def conventions(self, model: Model) -> tuple[str, ...]:
+        return (
+            "forward, backward and update are phases of a step; recomputed work counts for hfu, not for mfu",
+            "fused attention counts visible (query, key) pairs only, and five products backward for two forward",
+            "16 byte per weight with Adam in mixed precision, unless replicas share them; no allocator, no fragmentation",
+            "input pipeline, clipping of gradients, checkpoints and failures are not part of a step",
+        )
+
+    @property
+    def samples(self) -> Number:
+        return self.global_batch
+
+    def replicas_at_work(self, data: int) -> Number:
+        spread = replace(self, data=data)
+        return ceil_div(self.global_batch, spread.passes * spread.micro_batch)
+
     @property
     def micro_batch(self) -> Number:
         """Samples per pass of one replica [1]."""
