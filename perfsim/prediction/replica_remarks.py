@@ -16,6 +16,7 @@ def replica_remarks(job: Job, layout: Layout) -> Iterator[str]:
         return
     working = job.replicas_at_work(layout.data)
     if isinstance(working, int) and working < layout.data:
-        yield f"{layout.data - working} of {layout.data} replicas have nothing to do: a batch of {samples} does not fill them"
+        idle = f"{layout.data - working} of {layout.data} replicas have nothing to do"
+        yield f"{idle}: a batch of {samples} does not fill them"
     if samples % layout.data:
         yield f"a batch of {samples} does not divide over {layout.data} replicas: work counts each busy one as full"

@@ -27,7 +27,7 @@ class Parallel(PlanRewrite):
     data: int = parameter(1, "replicas that share the batch", least=1, most=10**6)
     expert: int = parameter(1, "tensor-parallel devices that hold whole experts instead of slices", least=1, most=4096)
     interleave: int = parameter(1, "parts of the network per pipeline stage, in training", least=1, most=1024)
-    micro_batch: int = parameter(0, "samples per pass of a replica in training; 0: all, or 1 in a pipeline", least=0, most=10**6)
+    micro_batch: int = parameter(0, "samples per pass in training; 0: all, or 1 in a pipeline", least=0, most=10**6)
 
     name = "parallel"
     reference = "arXiv 1909.08053"

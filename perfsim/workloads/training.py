@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -23,6 +23,9 @@ from perfsim.workloads.trained import images_pass, text_pass, trainable
 from perfsim.workloads.update import STATES, update_of
 
 __all__ = ["RECOMPUTE", "Training"]
+
+
+_DECIDED = frozenset({"batch", "data", "pipeline", "interleave", "recompute", "zero", "dropout"})
 
 
 def _everything(_: Operator) -> bool:
@@ -88,6 +91,11 @@ class Training(Job):
     task: ClassVar[str] = "training"
     at_least: ClassVar[dict[str, int]] = {"batch": 0, "global_batch": 1, "data": 1, "pipeline": 1, "interleave": 1}
 
+    def describe(self) -> dict[str, Any]:
+        """Fields as plain data; those that layout and techniques decide are theirs to tell, unless stated here."""
+        decided = {f.name: f.default for f in fields(self) if f.name in _DECIDED}
+        return {name: value for name, value in super().describe().items() if decided.get(name, ...) != value}
+
     @property
     def delivers(self) -> str:  # type: ignore[override]
         """What is learnt from: tokens, or images."""
@@ -127,7 +135,7 @@ class Training(Job):
         return (
             "forward, backward and update are phases of a step; recomputed work counts for hfu, not for mfu",
             "fused attention counts visible (query, key) pairs only, and five products backward for two forward",
-            "16 byte per weight with Adam in mixed precision, unless replicas share them; no allocator, no fragmentation",
+            "16 byte per weight with Adam in mixed precision, unless replicas share them; nothing for an allocator",
             "input pipeline, clipping of gradients, checkpoints and failures are not part of a step",
         )
 
