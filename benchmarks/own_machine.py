@@ -84,10 +84,25 @@ def node(op: Operator, names: dict[str, str], graph: OperatorGraph) -> tuple[lis
         return [make("GlobalAveragePool", inputs, [whole]), make("Flatten", [whole], [output])], weights
     if op.kind == "linear":
         return [make("MatMul", inputs, [output])], weights
-    function = op.function
+    if op.kind == "join":
+        return [make("Concat", inputs, [output], axis=1)], weights
+    return elementwise(op.function, inputs, output, [graph.tensors[n].shape for n in op.inputs]), weights
+
+
+def elementwise(function: str, inputs: list[str], output: str, shapes: list[Any]) -> list[Any]:
+    """ONNX nodes of an element-wise operator; a gate of one number per channel is spread over the map."""
+    make = library("onnx.helper").make_node
     if function == "relu6":
-        return [make("Clip", [*inputs, "zero", "six"], [output])], weights
-    return [make({"relu": "Relu", "add": "Add", "bias": "Add"}[function], inputs, [output])], weights
+        return [make("Clip", [*inputs, "zero", "six"], [output])]
+    if function == "silu":
+        return [make("Sigmoid", inputs, [f"{output}.gate"]), make("Mul", [*inputs, f"{output}.gate"], [output])]
+    if function == "hardsigmoid":
+        return [make("HardSigmoid", inputs, [output], alpha=1 / 6, beta=0.5)]
+    if function == "multiply" and len(shapes[0]) != len(shapes[1]):
+        spread = make("Unsqueeze", [inputs[1], "map_axes"], [f"{output}.gate"])
+        return [spread, make("Mul", [inputs[0], f"{output}.gate"], [output])]
+    plain = {"relu": "Relu", "add": "Add", "bias": "Add", "sigmoid": "Sigmoid", "hardswish": "HardSwish"}
+    return [make((plain | {"multiply": "Mul"})[function], inputs, [output])]
 
 
 def onnx_bytes(graph: OperatorGraph) -> bytes:
@@ -96,7 +111,10 @@ def onnx_bytes(graph: OperatorGraph) -> bytes:
 
     onnx, helper = library("onnx"), library("onnx.helper")
     rng, nodes, initializers = np.random.default_rng(0), [], {}
-    constants = {"zero": np.array(0, dtype=np.float32), "six": np.array(6, dtype=np.float32)}
+    constants = {
+        "zero": np.array(0, dtype=np.float32), "six": np.array(6, dtype=np.float32),
+        "map_axes": np.array([2, 3], dtype=np.int64),
+    }  # fmt: skip
     output, shape_out = "", []
     for op, names in unrolled(graph):
         made, weights = node(op, names, graph)

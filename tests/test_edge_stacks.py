@@ -1,6 +1,7 @@
 """Phones, boards and Cortex-M: listed networks, Winograd, shared cores, rows of public tables, and their fits."""
 
 from dataclasses import replace
+from statistics import median
 
 import pytest
 from hypothesis import given
@@ -8,10 +9,10 @@ from hypothesis import strategies as st
 
 import perfsim as ps
 from perfsim.architectures.vision import ListedNet
-from perfsim.costs.matrix import core_sharing, winograd_share
+from perfsim.costs.matrix import core_sharing, transform_products, winograd_share
 from perfsim.devices import cluster
 from perfsim.errors import ConfigError, InputError
-from perfsim.validation.edge import edge_problem, is_fitted_network, ncnn_lines, tiny_lines, zoo_lines
+from perfsim.validation.edge import ALONE, edge_problem, is_fitted_network, ncnn_lines, tiny_lines, zoo_lines
 from perfsim.validation.edge_names import NETWORKS
 from perfsim.validation.rows import read_rows
 from perfsim.validation.suites import run_suite
@@ -57,7 +58,7 @@ def test_padding_keeps_the_share_of_the_stride(size, stride, rows):
         (
             "a: konv c4",
             'net: layer "a: konv c4": expected a text such as "stem: conv c32 k3 s2 relu" or "sum: add < a b", with '
-            "one of conv, dw, max, mean, global, linear, add, join, up, part",
+            "one of conv, dw, max, mean, global, linear, add, join, up, part, down, shuffle",
         ),
         ("a: conv c4 < b", 'net: layer "a: conv c4 < b": b is not a layer above; expected one of image'),
     ],
@@ -75,6 +76,9 @@ def test_layers_that_cannot_be_read(layer, message):
         ("mobilenetv2-yolov3", 1_182_490_000), ("yolov4-tiny", 3_453_940_000), ("blazeface", 29_370_000),
         ("proxylessnas-mobile", 336_480_000), ("resnet50-v1", 3_857_970_000), ("squeezenet-1.1-caffe", 418_470_000),
         ("mobilenetv1", 568_740_000), ("efficientnet-b0", 385_810_000), ("regnety-400mf", 401_840_000),
+        ("mobilenetv2-caffe", 313_620_000), ("mobilenetv3-large-early", 245_560_000), ("alexnet-two-tower", 724_410_000),
+        ("shufflenet-1.0-g3-caffe", 127_060_000), ("squeezenet-ssd", 1_175_970_000), ("nanodet-m", 342_220_000),
+        ("yolo-fastest-1.1", 125_440_000), ("yolo-fastest-v2", 106_380_000), ("fastestdet", 121_490_000),
         # by hand: 125·(64·40 + 4·64·(9 + 64)) + 64·12, and dense layers 640-128-…-8-…-128-640
         ("ds-cnn-kws", 125 * (64 * 40 + 4 * 64 * 73) + 768),
         ("autoencoder-ad", 2 * 640 * 128 + 6 * 128**2 + 2 * 128 * 8),
@@ -93,6 +97,29 @@ def test_winograd_by_hand():
     assert winograd_share(tile=4) == 36 / 144
 
 
+def test_transforms_by_hand():
+    # 28 x 28 positions, 64 channels in, 128 out, each worth 100 products
+    assert transform_products(m=784, depth=64, n=128, tile_transform=100) == 784 * 192 * 100
+
+
+def layer_time(text, **changes):
+    """Time of a layer of 64 channels on one core that does nothing but compute."""
+    free = {"kernel_launch": 0, "tile_setup": 1e-12, "serial_share": 1e-12, "bandwidth_efficiency": 1}
+    stack = ps.stack("ncnn").replace(**(free | changes))
+    device = ps.device("cortex-a72").replace(**{"memory.main.bandwidth": 1e15})
+    return ps.predict(one_layer(text), ps.SinglePass(dtype="fp32"), device, stack=stack).runtime
+
+
+def test_transforms_weigh_most_on_narrow_layers():
+    def share(out):
+        times = [layer_time(f"a: conv c{out} k3 bare", tile_transform=t) for t in (100, 1e-12)]
+        return times[0] / times[1]
+
+    rest = 9 * 64 / 324  # products of an input and an output channel that F(6, 3) leaves of nine
+    assert share(64) == pytest.approx(1 + 100 * (64 + 64) / (64 * 64 * rest))
+    assert share(64) > share(256) > 1
+
+
 @given(st.floats(1, 10), st.floats(0, 1), st.integers(1, 64))
 def test_sharing_grows_with_cores_and_winograd_never_adds(tile, contention, cores):
     assert 0 < winograd_share(tile=tile) <= 1
@@ -106,7 +133,8 @@ def one_layer(text):
 
 def compute_share(text):
     """Time of a layer with Winograd's algorithm over that without, both computing only."""
-    stack = ps.stack("ncnn").replace(kernel_launch=0, tile_setup=1e-12, serial_share=1e-12)
+    free = {"kernel_launch": 0, "tile_setup": 1e-12, "tile_transform": 1e-12, "serial_share": 1e-12}
+    stack = ps.stack("ncnn").replace(**free)
     device = ps.device("cortex-a72").replace(**{"memory.main.bandwidth": 1e15})
     times = []
     for tile in (2.0, 1.0):
@@ -169,17 +197,21 @@ def test_impossible_clusters_are_refused():
     assert str(refusal.value) == "a cluster of cortex-a72: cores is 0, expected a number above 0"
 
 
-def test_a_core_that_was_never_measured_takes_the_middle():
+@pytest.mark.parametrize(
+    ("chip", "members"),
+    [
+        ("haswell", ["zen", "zen3", "skylake", "golden-cove", "tremont"]),
+        ("in-order-core", ["cortex-a53", "cortex-a55", "u74"]),
+        ("jetson-orin-nano-cpu", "cortex-a57 cortex-a72 cortex-a73 cortex-a76 kryo taishan-v110 carmel ftc663 firestorm gs464v".split()),
+    ],
+)  # fmt: skip
+def test_a_core_that_was_never_measured_takes_the_middle_of_its_family(chip, members):
     stack = ps.stack("ncnn")
-    unknown = stack.on(ps.device("snapdragon-8gen2"))
-    assert unknown.parameter("compute_efficiency") == stack.parameter("compute_efficiency")
+    unknown = stack.on(ps.device(chip))
+    for name in ("compute_efficiency", "kernel_launch"):
+        middle = median(stack.on(ps.device(core)).parameter(name) for core in members)
+        assert unknown.parameter(name) == pytest.approx(middle, rel=0.006)  # three digits
     assert unknown.rates(None).tile_winograd == stack.parameter("tile_winograd")
-
-
-@pytest.mark.parametrize(("stack", "ratio"), [("tinyengine", 1.96), ("tflite-micro", 0.089)])
-def test_engines_that_are_a_published_ratio_of_another(stack, ratio):
-    other = runtime("ds-cnn-kws", "stm32l4r5", "cmsis-nn", "int8")
-    assert other / runtime("ds-cnn-kws", "stm32l4r5", stack, "int8") == pytest.approx(ratio, rel=0.02)  # three digits
 
 
 # Rows of the public tables
@@ -197,8 +229,10 @@ def test_lines_of_the_ncnn_table():
         entry("Station P2, Rockchip RK3568 (Cortex-A55 2.0GHz x 4)", "mobilenet_int8"),
         entry("Rockchip RK3399 (Cortex-A72 1.8GHz x 2 + Cortex-A53 1.5GHz x 4)", powersave="1"),
         entry("Rockchip RK3399 (Cortex-A72 1.8GHz x 2 + Cortex-A53 1.5GHz x 4)", threads="6"),  # over both kinds
-        entry("Microsoft Azure Standard D64s v6 Instance"),  # no device
-        entry("Raspberry Pi 4 Model B", "nanodet_m"),  # no model
+        entry("Microsoft Azure Standard D64s v6 Instance", threads="64"),  # two per core
+        entry("Microsoft Azure Standard D64s v6 Instance", threads="48"),  # no such point
+        entry("Acorn Archimedes"),  # no device
+        entry("Raspberry Pi 4 Model B", "lenet"),  # no model
         entry("Raspberry Pi 4 Model B", backend="GPU (Vulkan)"),
     ]
     lines = list(ncnn_lines(table, every=True))
@@ -207,6 +241,8 @@ def test_lines_of_the_ncnn_table():
         ("raspberry-pi-4", "resnet18", "fp32", "4-core", "0.12312"),
         ("rk3568", "mobilenetv1", "int8", "4-core", "0.12312"),
         ("rk3399-little", "resnet18", "fp32", "4-core", "0.12312"),
+        ("rk3399-all", "resnet18", "fp32", "6-core", "0.12312"),
+        ("azure-d64s-v6", "resnet18", "fp32", "64-thread", "0.12312"),
     ]
 
 
@@ -217,7 +253,7 @@ def test_lines_of_mlperf_tiny_and_the_zoo():
             "sw": "", "benchmark": "kws", "metric": "energy_per_inference", "value": "1138.534",
         },
         {
-            "source": "MLPerf Tiny v1.1 (closed)", "submitter": "plumerai", "device": "NUCLEO-U575ZI-Q", "sw": "",
+            "source": "MLPerf Tiny v1.1 (closed)", "submitter": "someone", "device": "NUCLEO-U575ZI-Q", "sw": "",
             "benchmark": "kws", "metric": "latency_single_stream", "value": "30",
         },
     ]  # fmt: skip
@@ -231,6 +267,7 @@ def test_lines_of_mlperf_tiny_and_the_zoo():
     zoo = {
         "device": "STM32H747I-DISCO (400 MHz, 1 CPU)", "model": "MobileNetV2-0.35 ImageNet", "resolution": "128x128x3",
         "metric": "latency", "value": "116.13", "framework": "STM32Cube.AI 10.0.0",
+        "url_or_repo_path": "vendor/zoo:README",
     }  # fmt: skip
     (line,) = zoo_lines([zoo, {**zoo, "metric": "activation_ram"}])
     assert (line["model"], line["image_size"], line["value"]) == ("mobilenetv2-0.35", "128", "0.11613")
@@ -238,9 +275,10 @@ def test_lines_of_mlperf_tiny_and_the_zoo():
 
 def test_left_out_networks_are_left_out_on_every_chip():
     rows = read_rows(ROOT / "measurements" / "ncnn.csv")
-    fitted = {NETWORKS[name] for name in NETWORKS if is_fitted_network(name)}
-    assert {row.model for row in rows if row.fitted} <= fitted
-    assert len({row.model for row in rows} - fitted) == 7
+    fitted = {NETWORKS[name] for name in NETWORKS if is_fitted_network(name)} | {NETWORKS[ALONE]}
+    assert {row.model for row in rows if row.fitted} == fitted
+    assert len({row.model for row in rows} - fitted) == 8
+    assert not any(row.fitted for row in rows if row.device.endswith("-all"))
 
 
 # How good it is
@@ -255,15 +293,16 @@ def median_errors(report):
 def test_median_error_by_chip_and_of_networks_that_no_fit_has_seen():
     report = run_suite("ncnn")
     errors = median_errors(report)
-    assert errors.pop("phytium-ft-2000-4") > 25  # four threads take 1.7 ms per layer there: see docs/edge.md
-    assert len(errors) == 26
+    both_kinds = {device: errors.pop(device) for device in list(errors) if device.endswith("-all")}
+    assert len(errors) == 28
     assert max(errors.values()) <= 25
-    assert report.statistics([pair for pair in report.pairs if not pair.fitted])["mdape"] <= 20
+    assert report.statistics([pair for pair in report.pairs if not pair.fitted])["mdape"] <= 18
+    assert set(both_kinds) == {"rk3399-all", "snapdragon-660-all", "snapdragon-810-all"}  # see test_clusters
 
 
 def test_median_error_by_microcontroller():
     errors = median_errors(run_suite("mlperf-tiny"))
-    assert set(errors) == {"stm32l4r5", "stm32u575", "stm32h747", "nrf5340"}
+    assert set(errors) == {"stm32l4r5", "stm32u575", "stm32h743", "stm32h747", "nrf5340"}
     assert max(errors.values()) <= 25
 
 
@@ -272,8 +311,9 @@ def test_median_error_by_microcontroller():
     [
         ("ncnn", "cortex-a72", 4),
         ("ncnn", "gs464v", 3),  # all of its rows have four cores: contention stays that of the stack
-        ("ncnn", "all", 4),
-        ("x-cube-ai", "cortex-m7", 3),
+        ("ncnn", "ftc663", 4),
+        ("ncnn", "all", 6),
+        ("x-cube-ai", "cortex-m4", 3),
     ],
 )
 def test_what_a_refit_looks_at(stack, on, parameters):
@@ -283,4 +323,4 @@ def test_what_a_refit_looks_at(stack, on, parameters):
 def test_a_core_without_rows_cannot_be_fitted():
     with pytest.raises(InputError) as refusal:
         edge_problem("cmsis-nn", "cortex-a72")
-    assert str(refusal.value) == "cmsis-nn has no rows to fit for cortex-a72; expected one of cortex-m4"
+    assert str(refusal.value) == "cmsis-nn has no rows to fit for cortex-a72; expected one of cortex-m4, stm32h743"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import perfsim as ps
 from perfsim.catalog import device_names
-from perfsim.costs import power_model
+from perfsim.costs import phase_cost, power_model, throttle
 from perfsim.costs.energy import PowerModel, issue_slots, rated_energy
 from perfsim.costs.technology import NODES, switching_energy, technology_factor
 from perfsim.costs.throttle import power_stretch
@@ -134,6 +134,15 @@ def test_what_ifs_do_not_touch_the_catalogue_or_each_other():
     first, second = device.replace(**{"power.maximum": "400 W"}), device.replace(**{"power.maximum": "500 W"})
     assert (device.get("power.maximum"), first.rated, second.rated) == (700, device, device)
     assert first.replace(**{"power.maximum": "300 W"}).rated is device
+
+
+def test_the_device_as_rated_is_costed_for_energy_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(throttle, "phase_cost", lambda *given: asked.append(given) or phase_cost(*given))
+    p = predict(what_if={"device.memory.hbm.bandwidth": "x2"})
+    assert (p.runtime > 0, asked) == (True, [])
+    assert (p.energy > 0, len(asked)) == (True, 1)  # one phase
+    assert asked[0][1].device is ps.device(H100)
 
 
 def test_handmade_devices_derive_their_energies():

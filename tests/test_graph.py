@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from perfsim.errors import GraphError
 from perfsim.graph import GraphBuilder, Operator, OperatorGraph, Placement, Role, Tensor, check
-from perfsim.graph.edit import insert_after, map_tensors, reshaped
+from perfsim.graph.edit import exchanged, insert_after, map_tensors, reshaped
 from perfsim.ops import AllReduce, Elementwise, Linear, Norm
 from perfsim.quantities.dtypes import DTYPES
 from tests.strategies import models, step
@@ -174,6 +174,25 @@ def test_formats_change_traffic_not_work():
     assert narrow.footprint(Role.WEIGHT) * 2 == graph.footprint(Role.WEIGHT)
     old, new = (g.operator("head").work(g.tensors) for g in (graph, narrow))
     assert new.flops == old.flops == 2 * 8 * 8 * 10  # 2·rows·k·n with 2·4 rows
+
+
+def test_operators_are_exchanged_in_their_place():
+    graph = chain()
+
+    def factored(op, tensors):
+        """The head of 8 × 10 weights as 8 × 2 and 2 × 10."""
+        old = tensors.pop(op.inputs[1])
+        thin, wide = (old.replace(name=f"head.{n}", shape=s) for n, s in (("thin", (8, 2)), ("wide", (2, 10))))
+        between = tensors[op.outputs[0]].replace(name="head.between")
+        tensors.update({t.name: t for t in (thin, wide, between)})
+        yield Linear("head.first", (op.inputs[0], thin.name), (between.name,))
+        yield Linear("head.second", (between.name, wide.name), op.outputs)
+
+    made = check(reshaped(exchanged(graph, [graph.operator("head")], factored)))
+    assert [op.name for op in made.operators] == ["layer.norm", "layer.linear", "head.first", "head.second"]
+    assert made.tensors["head.between"].shape == (2, 4, 2)
+    assert graph.parameters - made.parameters == 8 * 10 - (8 * 2 + 2 * 10)
+    assert exchanged(graph, [], factored).operators == graph.operators
 
 
 def test_an_operator_is_inserted_behind_a_tensor():

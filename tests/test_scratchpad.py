@@ -20,8 +20,8 @@ from perfsim.costs.duty import battery_life, duty_share, race_energy, steady_ene
 from perfsim.costs.lowering import kernels_of
 from perfsim.costs.scratchpad import KINDS, KernelRate, Machine
 from perfsim.costs.scratchpad.layer import Layer, layer_of
-from perfsim.costs.scratchpad.rates import kernel_cycles
-from perfsim.costs.scratchpad.stream import overlapped_runtime, transfer_runtime
+from perfsim.costs.scratchpad.rates import kernel_cycles, transfer_runtime
+from perfsim.costs.scratchpad.stream import overlapped_runtime
 from perfsim.costs.scratchpad.tiles import GAP, best_tiling, smallest_tiling
 from perfsim.errors import InputError
 from perfsim.quantities.dimensions import Dimension, Traced

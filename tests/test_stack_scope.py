@@ -149,9 +149,9 @@ def test_weights_in_flash_take_no_sram():
     )
     assert p.memory.fits is False
     assert "capacity of flash" in p.table()
-    unknown = ps.predict("resnet8-cifar10", IMAGE, "stm32h747", stack="cmsis-nn")
+    unknown = ps.predict("resnet8-cifar10", IMAGE, "cortex-m7", stack="cmsis-nn")
     assert unknown.memory.fits is None
-    assert unknown.remarks[0] == "no source gives the flash of stm32h747: whether the weights fit is not known"
+    assert unknown.remarks[0] == "no source gives the flash of cortex-m7: whether the weights fit is not known"
 
 
 def test_the_timeline_of_sram_leaves_out_flash():

@@ -285,6 +285,8 @@ def test_stitches_lie_between_their_anchors():
     assert both == pytest.approx(parts, rel=0.02)  # batch norms are folded, position tables differ
     with pytest.raises(InputError, match="of another kind, whose layers do not fit"):
         run(job, "stitching:small=resnet50", model="deit-base")
+    with pytest.raises(InputError, match="another technique makes other phases of the job; state one of them"):
+        run(job, "model-cascade:small=deit-small", "stitching:small=deit-small", model="deit-base")
 
 
 def test_a_stream_costs_a_step_instead_of_a_clip():

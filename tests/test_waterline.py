@@ -331,3 +331,10 @@ def test_a_job_without_arithmetic_has_no_waterline(convnext_tiny, monkeypatch):
         waterline_of(convnext_tiny)
     message = "waterline: convnext-tiny does no arithmetic in this job, so nothing could rise above water"
     assert str(error.value) == message
+
+
+def test_the_job_stands_in_words():
+    p = ps.predict("gpt2", ps.Decode(context_length=64, dtype="bf16"), on="a100-sxm4-80gb")
+    assert waterline_of(p).job == p.job.words == "decode, batch 1, dtype bf16, context length 64"
+    assert p.setup == "gpt2 on 1 × a100-sxm4-80gb under ideal"
+    assert ps.SinglePass(batch=8).words == "single-pass, batch 8"  # what is not stated is left out

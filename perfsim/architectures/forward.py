@@ -26,6 +26,8 @@ class ForwardModel(Model):
     usual_task = "single-pass"
     fixed_size: ClassVar[bool] = False
     """Whether the network works on images of its own size only."""
+    size_field: ClassVar[str] = "image_size"
+    """Field of a single pass that states the size of a sample; ``frames`` where samples are recordings."""
 
     @abstractmethod
     def graph(self, step: ImageStep) -> OperatorGraph:

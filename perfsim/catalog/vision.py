@@ -36,14 +36,16 @@ def vision_model(table: Mapping[str, Any], name: str, file: Fields) -> VisionMod
         raise UnknownNameError(f"family in {file.file}: vision.family", family, VISION_FAMILIES)
     kind = VISION_FAMILIES[family]
     hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind) if f.name not in _OWN}
+    known = {kind.size_field if f.name == "image_size" else f.name: f for f in fields(kind) if f.name not in _OWN}
     for key in table:
         if key != "family" and key not in known:
             raise UnknownNameError(f"field of family {family} in {file.file}: vision", key, known)
-    stated = {key: _value(table[key], hints[key], f"vision.{key}", file) for key in known if key in table}
+    stated = {}
     for key, field in known.items():
-        if key not in stated and field.default is MISSING:
-            raise file.fail(f"vision.{key}", f"is missing, expected {_expected(hints[key])}")
+        if key in table:
+            stated[field.name] = _value(table[key], hints[field.name], f"vision.{key}", file)
+        elif field.default is MISSING:
+            raise file.fail(f"vision.{key}", f"is missing, expected {_expected(hints[field.name])}")
     for key, allowed in kind.choices:
         if stated.get(key, allowed[0]) not in allowed:
             raise file.fail(f"vision.{key}", f'is "{stated[key]}", expected one of {", ".join(allowed)}')

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "compare": "predictions side by side: models, devices, what-ifs",
         "sweep": "many predictions at once: grids of numbers, models, devices",
         "solve": "inverse questions: the bandwidth, batch or device count that meets a limit",
+        "duty": "a frame rate on a small device: power, battery life, racing or steady",
         "plot": "figures of a prediction or of devices",
         "idealized": "the idealized-runtime table of ten models, predicted beside measured",
         "validate": "predicted against measured",

@@ -37,7 +37,7 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
     {
         "batch": "--batch", "prompt_tokens": "--prompt-tokens", "output_tokens": "--output-tokens",
         "context_length": "--context-length", "image_size": "--image-size", "steps": "--steps",
-        "global_batch": "--global-batch", "sequence": "--sequence", "tokens": "--tokens",
+        "global_batch": "--global-batch", "sequence": "--sequence", "tokens": "--tokens", "frames": "--frames",
     }
 )  # fmt: skip
 
@@ -70,6 +70,7 @@ _OPTIONS = (
     click.option("--global-batch", type=int, help="Sequences per step of the optimizer (training)."),
     click.option("--sequence", type=int, help="Tokens per text (single-pass, training)."),
     click.option("--tokens", type=float, help="Tokens of the whole run, e.g. 300e9; one step without (training)."),
+    click.option("--frames", type=int, help="Spectra per recording (single-pass of speech networks)."),
     click.option("--using", multiple=True, metavar="NAME:key=value,...", help="Technique; repeatable, in order."),
     click.option("--set", "changes", multiple=True, metavar="PATH=VALUE",
                  help='What-if, repeatable: device.memory.main.bandwidth="4 TB/s", stack.kernel_launch=x0.5.'),

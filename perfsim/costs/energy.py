@@ -65,12 +65,11 @@ class PowerModel:
 
     def dynamic(self, phase: PhaseCost, device: Device) -> Number:
         """Energy of operations, bytes and serving in a phase [J], as on a board under its rated limit."""
-        runtime = phase.runtime if phase.rated_runtime is None else phase.rated_runtime
         total = self._work(phase, device, self.energies)
         if isinstance(total, int | float) and total == 0:
             return 0.0
         rated = total if self.rated is self.energies else self._work(phase, device, self.rated)
-        return rated_energy(dynamic=total, rated=rated, budget=self.budget, runtime=runtime)
+        return rated_energy(dynamic=total, rated=rated, budget=self.budget, runtime=phase.rated_runtime)
 
     def _work(self, phase: PhaseCost, device: Device, energies: dict[str, Number]) -> Number:
         """Operations, bytes and serving at full voltage [J]."""

@@ -9,8 +9,9 @@ from perfsim.costs.hierarchy import borders
 from perfsim.costs.kernel import KernelCost, kernel_cost
 from perfsim.costs.lowering import Kernel
 from perfsim.costs.scratchpad import LayerPlan, Machine, Misfit, machine_of, plan_network
-from perfsim.devices import Stack, System
+from perfsim.devices import Device, Stack, System
 from perfsim.graph import OperatorGraph, Unit
+from perfsim.quantities.numbers import Number
 
 __all__ = ["kernel_costs"]
 
@@ -38,11 +39,22 @@ def _cached(
     graph: OperatorGraph, lowered: tuple[Kernel, ...], system: System, stack: Stack, repeated: bool
 ) -> tuple[KernelCost, ...]:
     """Every kernel on its own; what a cache keeps between them does not cross main memory."""
-    cache = system.device.cache
-    moved = borders(graph, lowered, None if cache is None else cache.capacity, repeated)
+    moved = borders(graph, lowered, _keeping(system.device, stack), repeated)
     return tuple(
         kernel_cost(kernel, graph, system, stack, border) for kernel, border in zip(lowered, moved, strict=True)
     )
+
+
+def _keeping(device: Device, stack: Stack) -> Number | None:
+    """Capacity of what keeps data between kernels and passes [byte]: a cache, or None.
+
+    Under the ideal stack a shared scratchpad, too, all of it used: twice its size as a cache, which is lost from half
+    its size on.
+    """
+    if device.cache is not None:
+        return device.cache.capacity
+    shared = stack.on_chip and device.info.get("memory.l2.scope") == "chip"
+    return 2 * device.get("memory.l2.capacity") if shared else None
 
 
 def _tiled(graph: OperatorGraph, lowered: tuple[Kernel, ...], system: System, stack: Stack) -> Costs:

@@ -10,7 +10,7 @@ from perfsim.costs.lowering import Kernel
 from perfsim.costs.matrix import core_sharing, executed_flops, stream_efficiency
 from perfsim.costs.roofline import kernel_runtime, reduction_chain, row_runtime
 from perfsim.costs.scratchpad import LayerPlan
-from perfsim.devices import KernelRates, Stack, System
+from perfsim.devices import Device, KernelRates, Stack, System
 from perfsim.graph import Operator, OperatorGraph, TiledKernel, Unit, Work
 from perfsim.ops import Collective
 from perfsim.quantities.dtypes import DType
@@ -81,7 +81,7 @@ def kernel_cost(
         cache_bandwidth=None if cache is None else cache.bandwidth * streaming,
     )  # fmt: skip
     link_bytes, network = _communication(lead, graph, system, stack)
-    launch = 0.0 if isinstance(lead, Collective) else rates.kernel_launch
+    launch = 0.0 if isinstance(lead, Collective) else _launch(rates, system.device)
     if not _is_zero(compute) and not _is_zero(vector) and not system.device.has_matrix_unit(work.dtype):
         compute, vector = compute + vector, 0.0
     activities = (compute, vector, memory, chain, network)
@@ -98,6 +98,13 @@ def kernel_cost(
         system.device.peak(unit, work.dtype), work.dtype, unit is Unit.TENSOR, vector,
         kernel.tiling,
     )  # fmt: skip
+
+
+def _launch(rates: KernelRates, device: Device) -> Number:
+    """Fixed time of one kernel [s]: what one core needs, and what the others need to come along."""
+    if _is_zero(rates.launch_contention):
+        return rates.kernel_launch
+    return rates.kernel_launch * core_sharing(units=device.units, contention=rates.launch_contention)
 
 
 def _is_zero(value: Number) -> bool:

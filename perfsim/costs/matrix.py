@@ -8,7 +8,7 @@ from perfsim.quantities.numbers import Number, ceil_div, is_recorded, is_symboli
 
 __all__ = [
     "FRAGMENT", "alignment_efficiency", "core_sharing", "executed_flops", "executed_products", "group_columns",
-    "padded_depth", "setup_products", "stream_efficiency", "winograd_share",
+    "padded_depth", "plain_efficiency", "setup_products", "stream_efficiency", "transform_products", "winograd_share",
 ]  # fmt: skip
 
 FRAGMENT = 16
@@ -88,7 +88,10 @@ def executed_flops(matrix: MatrixShape, flops: Number, rates: KernelRates, units
             tile_rows=rates.tile_rows, tile_columns=rates.tile_columns, units=units, split=rates.tile_split,
         )  # fmt: skip
         if _winograd(matrix, rates):
-            executed = executed * winograd_share(tile=rates.tile_winograd)
+            executed = executed * winograd_share(tile=rates.tile_winograd) + transform_products(
+                m=matrix.m, depth=matrix.depth, n=matrix.n, tile_transform=rates.tile_transform
+            )
+        executed = executed / plain_efficiency(matrix, rates)
     if not (isinstance(rates.tile_setup, int | float) and rates.tile_setup == 0):
         executed = executed + setup_products(batch=matrix.batch, m=matrix.m, tile_setup=rates.tile_setup)
     aligned = alignment_efficiency(n=matrix.n, k=matrix.k, misaligned_efficiency=rates.misaligned_efficiency)
@@ -136,14 +139,33 @@ def stream_efficiency(matrix: MatrixShape | None, rates: KernelRates) -> Number:
 def winograd_share(*, tile: Number) -> Number:
     """Multiplications of Winograd's 3×3 convolution over those of the direct one [1]: (tile + 2)² / (9 · tile²).
 
-    tile: outputs per side that are computed at once [1], F(tile × tile, 3 × 3); 1 is the direct convolution. A fitted
-    tile stands for what is left once the transforms of inputs and outputs are paid for.
+    tile: outputs per side that are computed at once [1], F(tile × tile, 3 × 3); 1 is the direct convolution.
+    :func:`transform_products` are the transforms.
 
     References
     ----------
     .. [1] A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv 1509.09308, section 4.
     """
     return (tile + 2) ** 2 / (9 * tile**2)
+
+
+def transform_products(*, m: Number, depth: Number, n: Number, tile_transform: Number) -> Number:
+    """Multiply-accumulates that Winograd's transforms of inputs and outputs are worth [1].
+
+    m: positions; depth, n: channels that go in and come out; tile_transform: worth of one channel at one position,
+    whatever the other side has [1]. Layers of few channels gain little by the algorithm, wide ones all of it.
+    """
+    return m * (depth + n) * tile_transform
+
+
+def plain_efficiency(matrix: MatrixShape, rates: KernelRates) -> Number:
+    """Rate of a product of several rows that is no convolution, over that of a convolution [1]; 1 for all others."""
+    efficiency = rates.product_efficiency
+    if isinstance(efficiency, int | float) and efficiency == 1:
+        return 1
+    if not (isinstance(matrix.depth, int | float) and matrix.depth == 0) or is_symbolic(matrix.m):
+        return 1
+    return where(matrix.m > 1, efficiency, 1)
 
 
 WINOGRAD_WIDTH = 16

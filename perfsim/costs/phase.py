@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from perfsim.costs.execution import kernel_costs
 from perfsim.costs.kernel import KernelCost
@@ -64,9 +66,9 @@ class PhaseCost:
     kernels: (cost of one execution, executions per step); runtime [s]; overhead: part of it in which the
     device waits for the host [s]; step_runtimes: of each step, an array if they differ [s]; serving: host time per
     sequence between steps, part of the runtime [s]; phase: what was costed; misfits: what no level has room
-    for, None without a plan for scratchpads; rated_runtime: on the device without what-ifs [s], None where that is the
-    runtime; throttling: part of the runtime that a power limit adds [s]; bubble: part of it in which a device
-    waits for other stages of a pipeline [s]. A share of the phase below 1 scales the totals, not the step runtimes.
+    for, None without a plan for scratchpads; as_rated: costs the phase on the device without what-ifs, None where there
+    are none; throttling: part of the runtime that a power limit adds [s]; bubble: part of it in which a device waits
+    for other stages of a pipeline [s]. A share of the phase below 1 scales the totals, not the step runtimes.
     """
 
     phase: Phase
@@ -78,7 +80,7 @@ class PhaseCost:
     step_runtimes: Number
     serving: Number = 0.0
     misfits: tuple[Misfit, ...] | None = None
-    rated_runtime: Number | None = None
+    as_rated: Callable[[], PhaseCost] | None = None
     throttling: Number = 0.0
     bubble: Number = 0.0
 
@@ -96,6 +98,11 @@ class PhaseCost:
     def repeat(self) -> Number:
         """Expected passes in one job [1]: steps × share."""
         return self.steps * self.phase.share
+
+    @cached_property
+    def rated_runtime(self) -> Number:
+        """Runtime on the device without what-ifs [s]; only what asks for energy pays for it."""
+        return self.runtime if self.as_rated is None else self.as_rated().runtime
 
     def over_job(self, per_step: Number) -> Number:
         """Expected total over one job of a value per step."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from perfsim.errors import InputError
 from perfsim.quantities.numbers import Number
 
-__all__ = ["ENERGY", "NODES", "scaled_energy", "switching_energy", "technology_factor"]
+__all__ = ["ENERGY", "NODES", "switching_energy", "technology_factor"]
 
 ENERGY: Mapping[float, tuple[float, float, float]] = MappingProxyType(
     {
@@ -61,11 +61,6 @@ def _relative(node: float, voltage: float) -> float:
 def _polynomial(node: float, voltage: float) -> float:
     a, b, c = ENERGY[node]
     return a * voltage**2 + b * voltage + c
-
-
-def scaled_energy(*, energy: Number, factor: Number) -> Number:
-    """Energy per operation in another process: energy [J/FLOP] × :func:`technology_factor` [1]."""
-    return energy * factor
 
 
 def switching_energy(*, energy: Number, voltage: Number, reference: Number) -> Number:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from perfsim.costs.energy import PowerModel, power_model
 from perfsim.costs.phase import PhaseCost, phase_cost
@@ -59,8 +60,7 @@ def capped(cost: PhaseCost, system: System, stack: Stack, stages: int = 1) -> Ph
             f"device.power.maximum: {power.maximum:g} W is not above the {power.busy:g} W that {device.key} draws "
             f"before it computes anything; expected more"
         )
-    rated = phase_cost(cost.phase, System(device.rated, system.count), stack, stages).runtime
-    cost = replace(cost, rated_runtime=rated)
+    cost = replace(cost, as_rated=partial(phase_cost, cost.phase, System(device.rated, system.count), stack, stages))
     if stack.is_perfect or not _changed(device, _LIMIT):
         return cost
     stretch = power_stretch(

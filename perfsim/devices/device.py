@@ -8,6 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from perfsim.devices.domains import followed
 from perfsim.devices.profile import Datum, Profile
 from perfsim.errors import InputError, UnknownNameError
 from perfsim.graph import Unit
@@ -97,7 +98,8 @@ class Device(Profile):
     def replace(self, **changes: Any) -> Device:
         """As :meth:`Profile.replace`; ``operating_point="1.2V"`` among the changes goes first (:meth:`at`)."""
         if "operating_point" not in changes:
-            return replace(super().replace(**changes), origin=self.rated)
+            changed = super().replace(**changes)
+            return replace(changed, data=followed(self.data, changed.data, changes), origin=self.rated)
         device = self.at(changes.pop("operating_point"))
         return device.replace(**changes) if changes else device
 

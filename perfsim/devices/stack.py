@@ -35,7 +35,10 @@ PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
         "tile_group": ("ratio", 1.0),
         "tile_shared": ("ratio", 1.0),
         "tile_winograd": ("ratio", 1.0),
+        "tile_transform": ("ratio", 0.0),
+        "product_efficiency": ("ratio", 1.0),
         "core_contention": ("ratio", 0.0),
+        "launch_contention": ("ratio", 0.0),
         "grouped_efficiency": ("ratio", 1.0),
         "depthwise_bandwidth_efficiency": ("ratio", 1.0),
         "row_time": ("time", 0.0),
@@ -64,10 +67,14 @@ TILED_PARAMETERS: Mapping[str, str] = MappingProxyType(
         "tiling.tile_overhead": "ratio",
         "tiling.layer_overhead": "ratio",
         "tiling.stream_limit": "capacity",
+        "tiling.line_overhead": "ratio",
         "kernel.*.rate": "ratio",
         "kernel.*.per_output": "ratio",
         "kernel.*.per_input": "ratio",
         "kernel.*.cores": "ratio",
+        "kernel.*.by_channel": "ratio",
+        "kernel.*.lanes": "ratio",
+        "kernel.*.simd": "ratio",
         "kernel.*.activity": "ratio",
     }
 )
@@ -95,7 +102,10 @@ class KernelRates:
     tile_group: Number
     tile_shared: Number
     tile_winograd: Number
+    tile_transform: Number
+    product_efficiency: Number
     core_contention: Number
+    launch_contention: Number
     grouped_efficiency: Number
     depthwise_bandwidth_efficiency: Number
     row_time: Number

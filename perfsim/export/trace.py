@@ -25,8 +25,7 @@ def trace_events(p: Prediction) -> list[dict[str, Any]]:
     Times are in microseconds, as the format wants them.
     """
     phases = {phase.name: index for index, phase in enumerate(p.phases, start=1)}
-    title = f"{p.model.name} on {p.devices} × {p.system.device.key} under {p.stack.key}"
-    events = [_name("process_name", 0, title), *(_name("thread_name", index, name) for name, index in phases.items())]
+    events = [_name("process_name", 0, p.setup), *(_name("thread_name", index, name) for name, index in phases.items())]
     clock = 0.0
     for row in p.operators:
         events.append(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from perfsim.graph.graph import OperatorGraph
 from perfsim.graph.operator import Operator
 from perfsim.graph.tensor import Tensor
 
-__all__ = ["insert_after", "map_tensors", "reshaped"]
+__all__ = ["exchanged", "insert_after", "map_tensors", "reshaped"]
+
+Chosen = TypeVar("Chosen", bound=Operator)
 
 
 def map_tensors(graph: OperatorGraph, change: Callable[[Tensor], Tensor]) -> OperatorGraph:
@@ -28,6 +31,21 @@ def reshaped(graph: OperatorGraph) -> OperatorGraph:
             if tensors[name].shape is not shape:
                 tensors[name] = tensors[name].replace(shape=shape)
     return replace(graph, tensors=tensors)
+
+
+def exchanged(
+    graph: OperatorGraph, chosen: Iterable[Chosen], make: Callable[[Chosen, dict[str, Tensor]], Iterable[Operator]]
+) -> OperatorGraph:
+    """The graph with ``make(operator, tensors)`` in place of each of the ``chosen`` operators, in their order.
+
+    ``make`` adds, changes and drops tensors of the mapping that it is given, which holds those of the whole graph. The
+    shapes of other tensors stay as they are; :func:`reshaped` derives them anew.
+    """
+    by_name, tensors = {op.name: op for op in chosen}, dict(graph.tensors)
+    operators: list[Operator] = []
+    for op in graph.operators:
+        operators += make(by_name[op.name], tensors) if op.name in by_name else (op,)
+    return replace(graph, operators=tuple(operators), tensors=tensors)
 
 
 def insert_after(graph: OperatorGraph, make: Mapping[str, Callable[[str, str], Operator]]) -> OperatorGraph:

@@ -80,15 +80,18 @@ class FusedAttention(Operator):
         work = Work(BACKWARD_PRODUCTS * forward.flops, self.unit, forward.dtype, forward.matrix)
         return (Gradient(wanted, (*self.inputs, *self.outputs), work),)
 
+    def touched(self, tensors: Tensors) -> Number:
+        """Positions of keys and values that all queries together read [1]: those inside the window."""
+        if self.window is None:
+            return self.context
+        return minimum(self.context, self.window + tensors[self.inputs[0]].shape[1] - 1)
+
     def accessed(self, tensor: Tensor, tensors: Tensors) -> Number:
-        """Of keys and values the positions inside the window [byte]; everything else in full."""
+        """Of keys and values the touched positions [byte]; everything else in full."""
         if tensor.name not in self.inputs[1:3]:
             return tensor.nbytes
-        touched = self.context
-        if self.window is not None:
-            touched = minimum(self.context, self.window + tensors[self.inputs[0]].shape[1] - 1)
         batch, _, *rest = tensor.shape
-        elements = batch * touched
+        elements = batch * self.touched(tensors)
         for size in rest:
             elements = elements * size
         return tensor.dtype.nbytes(elements)

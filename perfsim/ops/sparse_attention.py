@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfsim.graph import MatrixShape, Operator, Shape, Tensor, Tensors, Unit, Work
+from perfsim.graph import MatrixShape, Operator, Shape, Tensors, Unit, Work
 from perfsim.ops.attention import FusedAttention, visible_pairs_twice
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number, ceil_div, maximum, minimum
@@ -61,17 +61,10 @@ class SparseAttention(FusedAttention):
         """Positions of the last query [1]."""
         return minimum(self.context, self.budget + self.share * self.context)
 
-    def accessed(self, tensor: Tensor, tensors: Tensors) -> Number:
-        """Keys and values of the chosen positions of all blocks of queries [byte]."""
-        if tensor.name not in self.inputs[1:3]:
-            return tensor.nbytes
+    def touched(self, tensors: Tensors) -> Number:
+        """The chosen positions of all blocks of queries [1]."""
         query_blocks = ceil_div(tensors[self.inputs[0]].shape[1], self.block)
-        touched = minimum(self.context, self._attended() * query_blocks)
-        batch, _, *rest = tensor.shape
-        elements = batch * touched
-        for size in rest:
-            elements = elements * size
-        return tensor.dtype.nbytes(elements)
+        return minimum(self.context, self._attended() * query_blocks)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import CHARACTER, legend_below, scale_of, small, titled, width_of
+from perfsim.plots.frame import CHARACTER, captioned, scale_of, small, width_of
 from perfsim.plots.kinds import GROUPS, group_colour, group_of
-from perfsim.plots.style import COLOURS, Look, look_of, new_axes
+from perfsim.plots.style import COLOURS, Look, canvas
 from perfsim.prediction.breakdown import Breakdown, breakdown_of
 from perfsim.prediction.prediction import Prediction
 
@@ -109,8 +109,7 @@ def _draw(
     """Horizontal bars, the first on top; a share stands in its piece where it fits, the total behind the bar."""
     from matplotlib.patches import Patch
 
-    ax = new_axes((SIZE[0], SIZE[1] + ROW * (len(titles) - 1))) if ax is None else ax
-    look = look_of(ax)
+    ax, look = canvas(ax, (SIZE[0], SIZE[1] + ROW * (len(titles) - 1)))
     totals = [sum(bar.values()) for bar in bars]
     scale = scale_of(max(totals), "s")
     ax.set(xlim=(0, 1.15 * max(totals) / scale.factor), ylim=(len(bars) - 0.4, -0.6))
@@ -118,8 +117,9 @@ def _draw(
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlabel(f"predicted time by {aspect} [{scale.unit}]")
-    titled(ax, f"where the time of {titles[0] if len(titles) == 1 else f'{len(titles)} predictions'} goes", look=look)
-    legend_below(ax, [Patch(facecolor=colour_of(part, look), label=part) for part in parts], look)
+    of = titles[0] if len(titles) == 1 else f"{len(titles)} predictions"
+    handles = [Patch(facecolor=colour_of(part, look), label=part) for part in parts]
+    captioned(ax, look, f"where the time of {of} goes", handles=handles)
     points = width_of(ax) / (1.15 * max(totals) / scale.factor)
     lefts = [0.0] * len(bars)
     for part in parts:

@@ -7,15 +7,15 @@ from itertools import pairwise
 from math import log10
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.frame import CHARACTER, legend_below, scale_of, small, titled, width_of
+from perfsim.plots.frame import CHARACTER, captioned, scale_of, small
 from perfsim.plots.labels import Box, place
-from perfsim.plots.style import COLOURS, Look, figure_of, look_of, new_axes
+from perfsim.plots.style import COLOURS, Look, canvas, extent_of, figure_of, laid_out
 from perfsim.prediction.gap import GapPoint, Rated, Results, gap_points_of_any, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SIZE", "efficiency_gap", "efficiency_gap_data", "labels", "scaled_axes", "where"]
+__all__ = ["SIZE", "efficiency_gap", "efficiency_gap_data", "family_colours", "labels", "scaled_axes", "where"]
 
 SIZE = (7.0, 4.2)
 """Size of a figure of its own [inch]."""
@@ -59,20 +59,24 @@ def efficiency_gap(result: Results, *, ax: Axes | None = None) -> Axes:
     .. [1] A. Lavin, "On the Efficiency of Convolutional Neural Networks", arXiv 2404.03617.
     """
     points = gap_points_of_any(result)
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
-    families = list(dict.fromkeys(point.family for point in points))
-    colours = {family: look.shade(COLOURS[i % len(COLOURS)]) for i, family in enumerate(families)}
-    markers = {family: _MARKERS[i % len(_MARKERS)] for i, family in enumerate(families)}
+    ax, look = canvas(ax, SIZE)
+    colours = family_colours(points, look)
+    markers = {family: _MARKERS[i % len(_MARKERS)] for i, family in enumerate(colours)}
     scale = scale_of(max(point.actual for point in points), "s")
     scaled_axes(ax, points, [time for p in points for time in (p.ideal, p.actual)], scale, look)
-    titled(ax, f"efficiency gap, {where(result)}", *_remarks(points), look=look)
-    legend_below(ax, _handles(families, colours, markers, look), look)
-    for family in families:
-        _family(ax, [p for p in points if p.family == family], scale.factor, colours[family], markers[family])
-    width_of(ax)
+    handles = _handles(colours, markers, look)
+    captioned(ax, look, f"efficiency gap, {where(result)}", *_remarks(points), handles=handles)
+    for family, colour in colours.items():
+        _family(ax, [p for p in points if p.family == family], scale.factor, colour, markers[family])
+    laid_out(ax)
     labels(ax, points, scale.factor, colours, look, _text, _curves(points, scale.factor))
     return ax
+
+
+def family_colours(points: Sequence[GapPoint], look: Look) -> dict[str, Any]:
+    """Colour of each family of models, in the order of the points."""
+    families = dict.fromkeys(point.family for point in points)
+    return {family: look.shade(COLOURS[i % len(COLOURS)]) for i, family in enumerate(families)}
 
 
 def scaled_axes(ax: Any, points: Sequence[GapPoint], times: Sequence[float], scale: Any, look: Look) -> None:
@@ -119,11 +123,12 @@ def where(result: Results) -> str:
     return ", ".join([*devices, *stacks])
 
 
-def _handles(families: Sequence[str], colours: dict[str, Any], markers: dict[str, str], look: Look) -> list[Any]:
+def _handles(colours: dict[str, Any], markers: dict[str, str], look: Look) -> list[Any]:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=colours[f], marker=markers[f], linewidth=1.2, markersize=4, label=f) for f in families
+        Line2D([], [], color=colour, marker=markers[family], linewidth=1.2, markersize=4, label=family)
+        for family, colour in colours.items()
     ]
     ideal: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 4, "color": look.faint}
     handles.append(Line2D([], [], markerfacecolor="none", label="ideal: work at the peak", **ideal))
@@ -158,8 +163,7 @@ def labels(
         return float(spot[0]), float(spot[1])
 
     size = small()
-    tall = ax.get_window_extent().height / dpi
-    room = Box(0, 0, ax.get_window_extent().width / dpi, tall)
+    room = Box(0, 0, *extent_of(ax))
     actual = [(p.actual / factor, p.height) for p in points]
     spots = [at(*spot) for curve in [*curves, actual] for spot in curve]
     taken = [Box(x - 3, y - 3, x + 3, y + 3) for x, y in spots]

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from perfsim.plots.labels import spread
-from perfsim.plots.style import Look, figure_of
+from perfsim.plots.style import Look, extent_of, figure_of, laid_out
 
 __all__ = [
     "CHARACTER",
     "Scale",
     "beside",
-    "legend_below",
+    "captioned",
+    "legend_at",
     "percent",
     "phase_borders",
+    "room_above",
     "scale_of",
     "small",
-    "titled",
     "width_of",
 ]
 
@@ -65,16 +66,30 @@ def percent(share: float) -> str:
 
 
 def width_of(ax: Any) -> float:
-    """Width of the axes [pt], as laid out so far."""
-    figure = figure_of(ax)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-    return float(ax.get_window_extent().width * 72 / figure.dpi)
+    """Width of the axes [pt], laid out with all that is drawn so far."""
+    laid_out(ax)
+    return extent_of(ax)[0]
 
 
-def titled(ax: Any, *lines: str, look: Look, pad: float = 4.0) -> None:
-    """A title of several lines, flush left, broken where the figure ends; pad: room below it [pt]."""
+def room_above(phases: Iterable[str]) -> float:
+    """Room between the axes and the title [pt]: the names of the phases stand there if there are several."""
+    return 6.0 if len(set(phases)) < 2 else 6.0 + small()
+
+
+def captioned(
+    ax: Any, look: Look, *lines: str, handles: Sequence[Any] = (), note: str | None = None, pad: float = 4.0
+) -> None:
+    """What every figure says of itself: a title above the axes, and below them a legend with a note as its title.
+
+    lines: of the title; handles: entries of the legend; pad: room between the axes and the title [pt].
+    """
+    _titled(ax, lines, look, pad)
+    if handles:
+        _legend_below(ax, handles, look, note)
+
+
+def _titled(ax: Any, lines: Sequence[str], look: Look, pad: float) -> None:
+    """A title of several lines, flush left, broken where the figure ends."""
     from matplotlib import rcParams
 
     size = float(rcParams["font.size"])
@@ -88,21 +103,31 @@ def _columns(ax: Any) -> int:
     return int(ax.get_subplotspec().get_gridspec().ncols)
 
 
-def legend_below(ax: Any, handles: Sequence[Any], look: Look, title: str | None = None) -> None:
+def _legend_below(ax: Any, handles: Sequence[Any], look: Look, note: str | None) -> None:
     """A legend below the axes and their label, so that it hides nothing; as many columns as fit."""
     from matplotlib import rcParams
-    from matplotlib.transforms import ScaledTranslation
 
-    if not handles:
-        return
     longest = max(len(str(handle.get_label())) for handle in handles)
     room = 72 * figure_of(ax).get_figwidth() * 0.97 / _columns(ax)
     columns = int(min(max(room // ((longest * CHARACTER + 4.2) * small()), 1), 5, len(handles)))
-    below = ax.transAxes + ScaledTranslation(0, -4.1 * float(rcParams["font.size"]) / 72, figure_of(ax).dpi_scale_trans)
+    legend_at(
+        ax, handles, look, below=4.1 * float(rcParams["font.size"]), size=small(), columns=columns, note=note,
+        handlelength=1.4, handleheight=0.8, columnspacing=1.2, labelspacing=0.35,
+    )  # fmt: skip
+
+
+def legend_at(
+    ax: Any, handles: Sequence[Any], look: Look, *, below: float, size: float, columns: int, note: str | None,
+    **spacing: float,
+) -> None:  # fmt: skip
+    """A legend ``below`` [pt] the axes in letters of ``size`` [pt], flush left; spacing: as matplotlib's legend."""
+    from matplotlib.transforms import ScaledTranslation
+
+    corner = ax.transAxes + ScaledTranslation(0, -below / 72, figure_of(ax).dpi_scale_trans)
     legend = ax.legend(
-        handles=list(handles), loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=below, ncols=columns,
-        fontsize=small(), labelcolor=look.ink, borderaxespad=0.0, frameon=False, title=title, title_fontsize=small(),
-        alignment="left", handlelength=1.4, handleheight=0.8, columnspacing=1.2, labelspacing=0.35,
+        handles=list(handles), loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=corner, ncols=columns,
+        fontsize=size, labelcolor=look.ink, borderaxespad=0.0, frameon=False, title=note, title_fontsize=size,
+        alignment="left", **spacing,
     )  # fmt: skip
     legend.get_title().set_color(look.ink)
 
@@ -110,7 +135,7 @@ def legend_below(ax: Any, handles: Sequence[Any], look: Look, title: str | None 
 def beside(ax: Any, notes: Sequence[tuple[float, str, Any]]) -> None:
     """Texts right of the axes at heights in data units, moved apart where they would touch; (height, text, colour)."""
     low, high = ax.get_ylim()
-    tall = ax.get_window_extent().height * 72 / figure_of(ax).dpi
+    tall = extent_of(ax)[1]
     lines = max(text.count("\n") + 1 for _, text, _ in notes)
     wished = [(height - low) / (high - low) * tall for height, _, _ in notes]
     places = spread(wished, small() * 1.25 * lines, 0.0, tall)
@@ -127,7 +152,7 @@ def phase_borders(ax: Any, spans: Sequence[tuple[str, float]], end: float, look:
     firsts = [span for i, span in enumerate(spans) if i == 0 or span[0] != spans[i - 1][0]]
     if len(firsts) < 2:
         return
-    room = ax.get_window_extent().width * 72 / figure_of(ax).dpi / end
+    room = extent_of(ax)[0] / end
     for (name, left), right in zip(firsts, [*(start for _, start in firsts[1:]), end], strict=True):
         if left:
             ax.axvline(left, color=look.ink, linewidth=0.6, linestyle=(0, (2, 2)), label="_phase", zorder=4)

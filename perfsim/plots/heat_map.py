@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import small, titled
-from perfsim.plots.style import figure_of, look_of, new_axes
-from perfsim.plots.sweep_frame import heading, numbers_along, short, spaced, variable
+from perfsim.plots.frame import captioned, small
+from perfsim.plots.style import canvas, figure_of
+from perfsim.plots.sweep_frame import numbers_along, quantity, short, spaced, variable
 from perfsim.sweeps.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -58,42 +58,34 @@ def heat_map(
         as :func:`heat_map_data`.
     """
     import numpy as np
-    from matplotlib.colors import LogNorm, Normalize
 
     data = heat_map_data(result, metric, x, y)
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
-    values = np.ma.masked_invalid(data["values"])
-    units = [numbers_along(result, name)[1] for name in (x, y)]
-    (x_label, x_scale), (y_label, y_scale), (label, scale) = (
-        heading(name, unit, largest)
-        for name, unit, largest in zip(
-            (x, y, metric),
-            (*units, METRICS[metric].unit),
-            (max(data["x"]), max(data["y"]), float(values.max())),
-            strict=True,
-        )
-    )
-    across, up = np.array(data["x"]) / x_scale.factor, np.array(data["y"]) / y_scale.factor
-    shown = values / scale.factor
+    ax, look = canvas(ax, SIZE)
+    across, up = (quantity(name, numbers_along(result, name)[1], data[axis]) for axis, name in (("x", x), ("y", y)))
+    field = quantity(metric, METRICS[metric].unit, data["values"])
+    shown = np.ma.masked_invalid(field.values)
     wide = bool(shown.min() > 0 and shown.max() / shown.min() > 8)
+    _coloured(ax, across.values, up.values, shown, wide, field.label)
+    ax.set(xscale=spaced(across.values), yscale=spaced(up.values), xlabel=across.label, ylabel=up.label)
+    if min(shown.shape) > 1 and shown.max() > shown.min():
+        levels = _levels(shown, wide, lines) if isinstance(lines, int) else np.array(lines) / field.factor
+        drawn = ax.contour(across.values, up.values, shown, levels=levels, colors="white", linewidths=0.9)
+        ax.clabel(drawn, fmt="%.3g", fontsize=small())
+    outside = data["fits"] is not None and not np.all(data["fits"])
+    if outside:
+        _hatched(ax, across.values, up.values, ~np.array(data["fits"]), look.ink)
+    captioned(ax, look, f"{short(metric)}{'; hatched: does not fit' if outside else ''}")
+    return ax
+
+
+def _coloured(ax: Axes, across: Any, up: Any, shown: Any, wide: bool, label: str) -> None:
+    """Cells in the colour of their value, and a bar that says which is which; wide: logarithmic colours."""
+    from matplotlib.colors import LogNorm, Normalize
+
     norm = (LogNorm if wide else Normalize)(float(shown.min()), float(shown.max()))
     mesh = ax.pcolormesh(across, up, shown, shading="nearest", cmap="cividis", norm=norm, rasterized=True)
     bar = figure_of(ax).colorbar(mesh, ax=ax, label=label)
     bar.outline.set_visible(False)
-    ax.set_xscale(spaced(across))
-    ax.set_yscale(spaced(up))
-    if min(shown.shape) > 1 and shown.max() > shown.min():
-        levels = _levels(shown, wide, lines) if isinstance(lines, int) else np.array(lines) / scale.factor
-        drawn = ax.contour(across, up, shown, levels=levels, colors="white", linewidths=0.9)
-        ax.clabel(drawn, fmt="%.3g", fontsize=small())
-    if data["fits"] is not None and not np.all(data["fits"]):
-        _hatched(ax, across, up, ~np.array(data["fits"]), look.ink)
-    ax.set_xlabel(x_label)
-    ax.set_ylabel(y_label)
-    hatched = "" if data["fits"] is None or np.all(data["fits"]) else "; hatched: does not fit"
-    titled(ax, f"{short(metric)}{hatched}", look=look)
-    return ax
 
 
 def _levels(shown: Any, wide: bool, count: int) -> Any:

@@ -7,18 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import (
-    CHARACTER,
-    beside,
-    legend_below,
-    percent,
-    phase_borders,
-    scale_of,
-    small,
-    titled,
-    width_of,
-)
-from perfsim.plots.style import COLOURS, Look, figure_of, look_of, new_axes
+from perfsim.plots.frame import CHARACTER, beside, captioned, percent, phase_borders, room_above, scale_of, small
+from perfsim.plots.style import COLOURS, Look, canvas, extent_of, laid_out
 from perfsim.prediction.prediction import Prediction
 from perfsim.prediction.timeline import MemoryTimeline, Moment, memory_timeline_of
 
@@ -58,8 +48,7 @@ def memory_timeline(result: Prediction, *, ax: Axes | None = None) -> Axes:
         ``ax``, or a new one.
     """
     line = _timeline(result)
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
+    ax, look = canvas(ax, SIZE)
     end = line.moments[-1].end
     time, size = scale_of(end, "s"), scale_of(line.reserved, "B")
     shown = line.capacity is not None and line.capacity <= NEAR * line.reserved
@@ -67,10 +56,9 @@ def memory_timeline(result: Prediction, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, end / time.factor), ylim=(0, top))
     ax.set_xlabel(f"predicted time [{time.unit}]")
     ax.set_ylabel(f"memory per device [{size.unit}]")
-    pad = 6.0 if len({moment.phase for moment in line.moments}) < 2 else 6.0 + small()
-    titled(ax, f"{line.model}, {line.device}, {line.stack} stack", _verdict(line), look=look, pad=pad)
-    legend_below(ax, _handles(line, look), look)
-    width_of(ax)
+    title, pad = f"{line.model}, {line.device}, {line.stack} stack", room_above(moment.phase for moment in line.moments)
+    captioned(ax, look, title, _verdict(line), handles=_handles(line, look), pad=pad)
+    laid_out(ax)
     edges = [moment.start / time.factor for moment in line.moments] + [end / time.factor]
     below = [0.0] * len(line.moments)
     for part in line.parts:
@@ -124,7 +112,7 @@ def _peak(ax: Any, peak: Moment, factors: tuple[float, float], look: Look) -> No
     x, y = (peak.start + peak.end) / 2 / factors[0], float(peak.total) / factors[1]
     ax.plot([x], [y], marker="v", markersize=4, color=look.ink, label="_peak", zorder=6)
     left, right = ax.get_xlim()
-    room = ax.get_window_extent().width * 72 / figure_of(ax).dpi * (right - x) / (right - left)
+    room = extent_of(ax)[0] * (right - x) / (right - left)
     fits = room > (len(peak.name) + 2) * small() * CHARACTER
     ax.annotate(
         peak.name, (x, y), xytext=(5 if fits else -5, 3), textcoords="offset points", fontsize=small(), color=look.ink,

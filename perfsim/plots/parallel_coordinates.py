@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import small, titled
-from perfsim.plots.style import look_of, new_axes
+from perfsim.plots.frame import captioned, small
+from perfsim.plots.style import canvas
 from perfsim.plots.sweep_frame import heading, short, spaced, variable
 from perfsim.sweeps.metrics import METRICS
 
@@ -70,8 +70,7 @@ def parallel_coordinates(result: xarray.Dataset, columns: Sequence[str], *, ax: 
     from matplotlib.collections import LineCollection
 
     data = parallel_coordinates_data(result, columns)
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
+    ax, look = canvas(ax, SIZE)
     heights, labels, ticks = zip(*(_column(result, n, v) for n, v in data["columns"].items()), strict=True)
     points = np.stack([np.stack([np.full(len(h), i), h], axis=1) for i, h in enumerate(heights)], axis=1)
     colours = colormaps["cividis"](heights[-1])
@@ -91,7 +90,7 @@ def parallel_coordinates(result: xarray.Dataset, columns: Sequence[str], *, ax: 
     ax.tick_params(length=0)
     shown, fitting = len(heights[0]), data["points"]
     some = f"{shown} of {fitting}" if shown < fitting else f"all {fitting}"
-    titled(ax, f"{some} points that fit, coloured by {short(columns[-1])}", look=look)
+    captioned(ax, look, f"{some} points that fit, coloured by {short(columns[-1])}")
     return ax
 
 

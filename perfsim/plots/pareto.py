@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.efficiency_gap import labels, scaled_axes, where
-from perfsim.plots.frame import legend_below, scale_of, titled, width_of
-from perfsim.plots.style import COLOURS, look_of, new_axes
+from perfsim.plots.efficiency_gap import family_colours, labels, scaled_axes, where
+from perfsim.plots.frame import captioned, scale_of
+from perfsim.plots.style import canvas, laid_out
 from perfsim.prediction.gap import Results, gap_points, pareto_front
 
 if TYPE_CHECKING:
@@ -42,26 +42,23 @@ def pareto(result: Results, *, ax: Axes | None = None) -> Axes:
 
     points = gap_points(result)
     front = pareto_front(points)
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
-    families = list(dict.fromkeys(point.family for point in points))
-    colours = {family: look.shade(COLOURS[i % len(COLOURS)]) for i, family in enumerate(families)}
+    ax, look = canvas(ax, SIZE)
+    colours = family_colours(points, look)
     scale = scale_of(max(point.actual for point in points), "s")
     scaled_axes(ax, points, [point.actual for point in points], scale, look)
-    titled(ax, f"accuracy and time, {where(result)}", look=look)
     dot: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 4}
-    handles = [Line2D([], [], color=colours[family], label=family, **dot) for family in families]
+    handles = [Line2D([], [], color=colour, label=family, **dot) for family, colour in colours.items()]
     handles.append(Line2D([], [], color=look.ink, linewidth=1.0, label="no other is faster and better"))
-    legend_below(ax, handles, look)
+    captioned(ax, look, f"accuracy and time, {where(result)}", handles=handles)
     corners = _corners([(point.actual / scale.factor, point.height) for point in front])
     ax.plot(*zip(*corners, strict=True), color=look.ink, linewidth=1.0, label="_front", zorder=2)
-    for family in families:
+    for family, colour in colours.items():
         some = [point for point in points if point.family == family]
         ax.plot(
             [point.actual / scale.factor for point in some], [point.height for point in some], zorder=3,
-            color=colours[family], label=f"_{family}", **dot,
+            color=colour, label=f"_{family}", **dot,
         )  # fmt: skip
-    width_of(ax)
+    laid_out(ax)
     labels(ax, points, scale.factor, colours, look, lambda point: point.title, [corners])
     return ax
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from perfsim.plots.style import COLOURS, canvas
 from perfsim.validation.report import Pair, Report
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ __all__ = ["BAND", "parity"]
 BAND = 0.1
 """Half-width of the band around "predicted = measured" [1]."""
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Colours that people with a colour vision deficiency can tell apart (Okabe and Ito), one per device."""
+SIZE = (5.6, 5.2)
+"""Size of a figure of its own [inch]."""
 
 _MARGIN = 1.25
 """Room around the data on both logarithmic axes, as a factor."""
@@ -33,19 +34,16 @@ def parity(report: Report, *, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         ``ax``, or a new one.
     """
-    if ax is None:
-        from matplotlib import pyplot
-
-        _, ax = pyplot.subplots(figsize=(5.6, 5.2), layout="constrained")
+    ax, look = canvas(ax, SIZE)
     for index, device in enumerate(dict.fromkeys(pair.device for pair in report.pairs)):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         for fitted in (True, False):
             _points(ax, [p for p in report.pairs if p.device == device and p.fitted is fitted], device, colour)
     low, high = _limits(report)
-    ax.plot([low, high], [low, high], color="black", linewidth=0.8, label="predicted = measured", zorder=5)
+    ax.plot([low, high], [low, high], color=look.ink, linewidth=0.8, label="predicted = measured", zorder=5)
     for factor, label in ((1 + BAND, f"±{100 * BAND:.0f} %"), (1 - BAND, "_lower")):
         ax.plot(
-            [low, high], [low * factor, high * factor], color="black", linewidth=0.6, linestyle=(0, (5, 3)),
+            [low, high], [low * factor, high * factor], color=look.ink, linewidth=0.6, linestyle=(0, (5, 3)),
             label=label, zorder=5,
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), title=report.suite, box_aspect=1)

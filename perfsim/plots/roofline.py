@@ -7,7 +7,8 @@ from math import log10
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.labels import Box, place, spread
+from perfsim.plots.frame import legend_at
+from perfsim.plots.labels import spread
 from perfsim.plots.roofline_frame import (
     CHARACTER,
     LINE,
@@ -21,7 +22,8 @@ from perfsim.plots.roofline_frame import (
     settled_frame,
 )
 from perfsim.plots.roofline_parts import Plotted, roofline_data
-from perfsim.plots.style import COLOURS, Look, figure_of, kind_colours, look_of, new_axes
+from perfsim.plots.roofline_points import LEADER, area_of, draw_points, fills_of, key_of, markers_of, name_points
+from perfsim.plots.style import COLOURS, Look, canvas, figure_of
 from perfsim.quantities.units import DIMENSIONS, format_quantity
 
 if TYPE_CHECKING:
@@ -32,23 +34,15 @@ __all__ = ["SIZE", "roofline", "roofline_data"]
 SIZE = (8.6, 6.4)
 """Size of a figure of its own [inch]."""
 
-LARGE = 0.03
-"""Share of the time from which on a kernel is labelled [1]."""
-
-AREA, LEAST_AREA = 1400.0, 9.0
-"""Area of a point [pt²]: of one that takes all the time, and of the smallest that is drawn."""
-
 BELOW = 38.0
 """Distance of the legend from the axes [pt]: room for ticks and their name."""
 
 RIGHT = 1e12
 """Operational intensity far beyond the right edge [FLOP/byte]."""
 
-_LEADER: Mapping[str, Any] = MappingProxyType({"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0})
 _STROKES: Mapping[str, Any] = MappingProxyType({"matrix": "-", "vector": (0, (1, 1.5)), "sparse matrix": (0, (6, 3))})
 """Stroke of a ceiling by the unit."""
 
-_MARKERS = ("o", "s", "^", "D", "v", "P")
 _PREFIXES = ((1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1e6, "MFLOP/s"), (1.0, "FLOP/s"))
 _SHORT: Mapping[str, str] = MappingProxyType({"fp8_e4m3": "fp8", "fp8_e5m2": "fp8"})
 
@@ -77,19 +71,18 @@ def roofline(result: Plotted, *, sparse: bool = False, ax: Axes | None = None) -
     .. [1] S. Williams, A. Waterman, D. Patterson, "Roofline", Commun. ACM 52(4), 2009.
     """
     data = roofline_data(result, sparse=sparse)
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
-    colours, fills = _colours(data, look), _fills(data, look)
+    ax, look = canvas(ax, SIZE)
+    colours, fills = _colours(data, look), fills_of(data, look)
     ax.set(xscale="log", yscale="log")
     ax.set_aspect("equal", adjustable="box")
     _scales(ax, data, look)
-    _points(ax, data, fills, look)
+    draw_points(ax, data, fills, look)
     _legend(ax, data, colours, fills, look)
     peaks = _ceilings(ax, data, colours, look)
     frame = settled_frame(ax, data)
     _spread_peaks(peaks, data, frame)
-    _levels(ax, data, frame, colours)
-    _names(ax, data, frame, look)
+    _levels(ax, data, frame, colours, look)
+    name_points(ax, data, frame, look)
     return ax
 
 
@@ -100,9 +93,8 @@ def _colours(data: dict[str, Any], look: Look) -> list[Any]:
     return [look.shade(COLOURS[i % len(COLOURS)]) for i in range(len(data["devices"]))]
 
 
-def _levels(ax: Axes, data: dict[str, Any], frame: Frame, colours: list[Any]) -> None:
+def _levels(ax: Axes, data: dict[str, Any], frame: Frame, colours: list[Any], look: Look) -> None:
     """Memory levels as rising lines up to the highest peak, with their names along them."""
-    paper = look_of(ax).paper
     slowest = min(named_levels(data), key=lambda pair: pair[1]["bandwidth"])
     below = (slowest[0], slowest[1]["name"]) if len(data["devices"]) > 1 else None
     for index, device in enumerate(data["devices"]):
@@ -123,7 +115,7 @@ def _levels(ax: Axes, data: dict[str, Any], frame: Frame, colours: list[Any]) ->
                 textcoords="offset points", rotation=45, rotation_mode="anchor", ha="left", fontsize=SMALL,
                 va="bottom" if side > 0 else "top",
                 color=colours[index], fontweight="bold" if main else "normal", zorder=5,
-                bbox={"boxstyle": "square,pad=0", "facecolor": paper, "edgecolor": "none", "alpha": 0.7},
+                bbox={"boxstyle": "square,pad=0", "facecolor": look.paper, "edgecolor": "none", "alpha": 0.7},
             )  # fmt: skip
 
 
@@ -144,7 +136,7 @@ def _ceilings(ax: Axes, data: dict[str, Any], colours: list[Any], look: Look) ->
             prefix(data["devices"], index) + _ceiling_text(ceiling, *_unit(data)), (1, ceiling["peak"]),
             xycoords=ax.get_yaxis_transform(), xytext=(12, 0), textcoords="offset points", fontsize=SMALL,
             va="center", color=colour, fontweight="bold" if ceiling["used"] else "normal", annotation_clip=False,
-            arrowprops={**_LEADER, "color": colour, "relpos": (0, 0.5)},
+            arrowprops={**LEADER, "color": colour, "relpos": (0, 0.5)},
         )  # fmt: skip
         names.append(text)
     return names
@@ -167,112 +159,6 @@ def _unit(data: dict[str, Any]) -> tuple[float, str]:
     """Factor and name of the unit of performance in which the highest peak is at least 1."""
     top = max(device["ceilings"][0]["peak"] for device in data["devices"])
     return next((factor, unit) for factor, unit in _PREFIXES if top >= factor or factor == 1.0)
-
-
-def _fills(data: dict[str, Any], look: Look) -> dict[Any, Any]:
-    """Colour of the points by kind, or by prediction where there are several."""
-    if len(data["predictions"]) > 1:
-        return {i: look.shade(COLOURS[i % len(COLOURS)]) for i in range(len(data["predictions"]))}
-    time: dict[str, float] = {}
-    for row in data["kernels"]:
-        time[row["kind"]] = time.get(row["kind"], 0.0) + row["share"]
-    return kind_colours(sorted(time, key=lambda kind: -time[kind]), look)
-
-
-def _key(data: dict[str, Any], row: dict[str, Any]) -> Any:
-    return row["prediction"] if len(data["predictions"]) > 1 else row["kind"]
-
-
-def _phases(data: dict[str, Any]) -> dict[str, str]:
-    """Marker by phase."""
-    phases = dict.fromkeys(row["phase"] for row in data["kernels"])
-    return {phase: _MARKERS[i % len(_MARKERS)] for i, phase in enumerate(phases)}
-
-
-def _area(share: float) -> float:
-    return max(AREA * share, LEAST_AREA)
-
-
-def _points(ax: Axes, data: dict[str, Any], fills: dict[Any, Any], look: Look) -> None:
-    """One collection of points per phase, the large ones below."""
-    for phase, marker in _phases(data).items():
-        rows = sorted((row for row in data["kernels"] if row["phase"] == phase), key=lambda row: -row["share"])
-        ax.scatter(
-            [row["operational_intensity"] for row in rows], [row["performance"] for row in rows],
-            s=[_area(row["share"]) for row in rows], c=[fills[_key(data, row)] for row in rows], marker=marker,
-            alpha=0.85, edgecolors=[look.paper], linewidths=0.7, zorder=4, label=f"_{phase}",
-        )  # fmt: skip
-
-
-def _names(ax: Axes, data: dict[str, Any], frame: Frame, look: Look) -> None:
-    """Names of the kernels that take much of the time; those in one place share a label."""
-    taken = [_disc(frame, row) for row in data["kernels"]]
-    room = Box(2.0, 2.0, (frame.x1 - frame.x0) * frame.scale - 2, (frame.y1 - frame.y0) * frame.scale - 2)
-    for rows in _clusters(data, frame):
-        text = _cluster_text(data, rows)
-        anchor = frame.at(rows[0]["operational_intensity"], rows[0]["performance"])
-        size = (len(text) * SMALL * CHARACTER, SMALL * LINE)
-        reach = (_area(rows[0]["share"]) ** 0.5) / 2
-        box, far = place(anchor, size, reach, taken, room, lambda b: _crossings(b, data, frame))
-        taken.append(box)
-        shift = ((box.left + box.right) / 2 - anchor[0], (box.bottom + box.top) / 2 - anchor[1])
-        line = {**_LEADER, "color": look.faint, "shrinkB": reach}
-        ax.annotate(
-            text, (rows[0]["operational_intensity"], rows[0]["performance"]), xytext=shift, fontsize=SMALL,
-            textcoords="offset points", ha="center", va="center", color=_label_colour(data, rows[0], look), zorder=6,
-            arrowprops=line if far else None,
-            bbox={"boxstyle": "square,pad=0.1", "facecolor": look.paper, "edgecolor": "none", "alpha": 0.8},
-        )  # fmt: skip
-
-
-def _label_colour(data: dict[str, Any], row: dict[str, Any], look: Look) -> Any:
-    return look.ink if len(data["predictions"]) == 1 else _fills(data, look)[row["prediction"]]
-
-
-def _disc(frame: Frame, row: dict[str, Any]) -> Box:
-    x, y = frame.at(row["operational_intensity"], row["performance"])
-    radius = (_area(row["share"]) ** 0.5) / 2
-    return Box(x - radius, y - radius, x + radius, y + radius)
-
-
-def _clusters(data: dict[str, Any], frame: Frame) -> list[list[dict[str, Any]]]:
-    """Kernels by time that get a label, grouped where their points lie on each other."""
-    clusters: list[list[dict[str, Any]]] = []
-    for row in sorted(data["kernels"], key=lambda row: -row["share"]):
-        if row["share"] < LARGE:
-            continue
-        place_of = frame.at(row["operational_intensity"], row["performance"])
-        for cluster in clusters:
-            lead = cluster[0]
-            other = frame.at(lead["operational_intensity"], lead["performance"])
-            alike = (lead["prediction"], lead["phase"]) == (row["prediction"], row["phase"])
-            if alike and max(abs(a - b) for a, b in zip(place_of, other, strict=True)) < SMALL:
-                cluster.append(row)
-                break
-        else:
-            clusters.append([row])
-    return clusters
-
-
-def _cluster_text(data: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    names = [row["name"].removeprefix("layer.") for row in rows]
-    rest = f" +{len(names) - 2}" if len(names) > 2 else ""
-    device, share = prefix(data["devices"], rows[0]["device"]), sum(row["share"] for row in rows)
-    return f"{device}{', '.join(names[:2])}{rest} {100 * share:.0f} %"
-
-
-def _crossings(box: Box, data: dict[str, Any], frame: Frame) -> int:
-    """Lines that a label would cover."""
-    count = 0
-    for device in data["devices"]:
-        top = frame.at(1, device["ceilings"][0]["peak"])[1]
-        for level in device["levels"]:
-            height = (log10(level["bandwidth"]) + frame.x0 - frame.y0) * frame.scale  # of the line at the left edge
-            count += box.bottom - box.right < height < box.top - box.left and box.bottom < top
-        for ceiling in device["ceilings"]:
-            x, y = frame.at(ceiling["peak"] / fastest(device), ceiling["peak"])
-            count += box.bottom < y < box.top and box.right > x
-    return count
 
 
 def _scales(ax: Axes, data: dict[str, Any], look: Look) -> None:
@@ -302,7 +188,6 @@ def _tick(value: float) -> str:
 def _legend(ax: Axes, data: dict[str, Any], colours: list[Any], fills: dict[Any, Any], look: Look) -> None:
     """Below the axes, so that it hides nothing."""
     from matplotlib.lines import Line2D
-    from matplotlib.transforms import ScaledTranslation
 
     def dot(label: str, colour: Any, marker: str = "o", area: float = 36.0) -> Line2D:
         return Line2D([], [], linestyle="none", marker=marker, color=colour, markersize=area**0.5, label=label)
@@ -312,24 +197,18 @@ def _legend(ax: Axes, data: dict[str, Any], colours: list[Any], fills: dict[Any,
         pairs = zip(data["devices"], colours, strict=True)
         handles += [Line2D([], [], color=c, linewidth=1.8, label=_device_text(data, d)) for d, c in pairs]
     for key, colour in fills.items():
-        rows = [row for row in data["kernels"] if _key(data, row) == key]
+        rows = [row for row in data["kernels"] if key_of(data, row) == key]
         share = f" ({_percent(sum(row['share'] for row in rows))})"
         handles.append(dot(data["predictions"][key] if isinstance(key, int) else key + share, colour))
-    phases = _phases(data)
+    phases = markers_of(data)
     handles += [dot(phase, look.faint, marker) for phase, marker in phases.items() if len(phases) > 1]
     if phases:
-        handles += [dot(f"{100 * s:.0f} % of the time", look.faint, "o", _area(s)) for s in (0.01, 0.1)]
+        handles += [dot(f"{100 * s:.0f} % of the time", look.faint, "o", area_of(s)) for s in (0.01, 0.1)]
     if not handles:
         return
     width = (max(len(str(handle.get_label())) for handle in handles) * CHARACTER + 4) * (SMALL + 1)
     columns = int(min(max(0.9 * 72 * figure_of(ax).get_figwidth() // width, 1), 5))
-    below = ax.transAxes + ScaledTranslation(0, -BELOW / 72, figure_of(ax).dpi_scale_trans)
-    legend = ax.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=below, ncols=columns,
-        fontsize=SMALL + 1, labelcolor=look.ink, borderaxespad=0.0, frameon=False, title=_hidden(data),
-        title_fontsize=SMALL + 1, alignment="left",
-    )  # fmt: skip
-    legend.get_title().set_color(look.ink)
+    legend_at(ax, handles, look, below=BELOW, size=SMALL + 1, columns=columns, note=_hidden(data))
 
 
 def _percent(share: float) -> str:

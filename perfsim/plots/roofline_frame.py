@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import log10
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.style import figure_of
+from perfsim.plots.style import extent_of, laid_out
 from perfsim.quantities.units import DIMENSIONS, format_quantity
 
 if TYPE_CHECKING:
@@ -56,16 +56,13 @@ class Frame:
 
 def settled_frame(ax: Axes, data: dict[str, Any]) -> Frame:
     """The frame for the room that legend and labels leave; the axes get its limits."""
-    figure = figure_of(ax)
     scale = 90.0
     for _ in range(3):
         frame = _frame(data, scale)
         ax.set(xlim=(10**frame.x0, 10**frame.x1), ylim=(10**frame.y0, 10**frame.y1))
-        engine = figure.get_layout_engine()
-        if engine is not None:
-            engine.execute(figure)
+        laid_out(ax)
         ax.apply_aspect()
-        scale = max(ax.get_window_extent().width * 72 / figure.dpi / (frame.x1 - frame.x0), LEAST_SCALE)
+        scale = max(extent_of(ax)[0] / (frame.x1 - frame.x0), LEAST_SCALE)
     return replace(frame, scale=scale)
 
 

@@ -49,7 +49,7 @@ def roofline_data(result: Plotted, *, sparse: bool = False) -> dict[str, Any]:
             for row in item.operators:
                 shown, data = _kernel(row, item, len(titles), index)
                 (kernels if shown else hidden).append(data)
-            titles.append(_title(item))
+            titles.append(f"{item.setup}: {item.job.words}")
     _number_equal_names(devices)
     return {"devices": devices, "predictions": titles, "kernels": kernels, "not_shown": hidden}
 
@@ -116,11 +116,6 @@ def _kernel(row: Any, p: Prediction, prediction: int, device: int) -> tuple[bool
     data = {"prediction": prediction, "device": device} | {name: getattr(row, name) for name in names}
     data["share"] = row.runtime / p.runtime if p.runtime else 0.0
     return bool(row.operational_intensity and row.performance), data
-
-
-def _title(p: Prediction) -> str:
-    job = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in p.job.describe().items() if v is not None)
-    return f"{p.model.name} on {p.devices} × {p.system.device.key} under {p.stack.key}: {p.job.task}, {job}"
 
 
 def _number_equal_names(devices: list[dict[str, Any]]) -> None:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "DARK", "LIGHT", "SIZES", "Look", "figure_of", "kind_colours", "look_of", "new_axes"]
+__all__ = [
+    "COLOURS", "DARK", "LIGHT", "SIZES", "Look", "canvas", "extent_of", "figure_of", "kind_colours", "laid_out",
+    "look_of",
+]  # fmt: skip
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#882255", "#f0e442")
 """Colours that people with a colour vision deficiency can tell apart (Okabe and Ito first)."""
@@ -114,9 +117,24 @@ def figure_of(ax: Axes) -> Any:
     return figure.figure
 
 
-def new_axes(size: tuple[float, float]) -> Axes:
-    """Axes of a new figure of ``size`` [inch]."""
-    from matplotlib import pyplot
+def canvas(ax: Axes | None, size: tuple[float, float]) -> tuple[Any, Look]:
+    """How every figure begins: the axes to draw on, ``ax`` or those of a new figure, and their look; size: [inch]."""
+    if ax is None:
+        from matplotlib import pyplot
 
-    _, ax = pyplot.subplots(figsize=size, layout="constrained")
-    return ax
+        _, ax = pyplot.subplots(figsize=size, layout="constrained")
+    return ax, look_of(ax)
+
+
+def laid_out(ax: Axes) -> None:
+    """Let the axes take the room that all that is drawn so far leaves them."""
+    figure = figure_of(ax)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
+def extent_of(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes [pt], as they were laid out last."""
+    window, dpi = ax.get_window_extent(), figure_of(ax).dpi
+    return float(window.width * 72 / dpi), float(window.height * 72 / dpi)

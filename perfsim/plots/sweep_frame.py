@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError, UnknownNameError
@@ -11,7 +12,7 @@ from perfsim.sweeps.metrics import METRICS
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["heading", "numbers_along", "short", "spaced", "variable"]
+__all__ = ["Quantity", "heading", "numbers_along", "quantity", "short", "spaced", "variable"]
 
 _PREFIXED = ("s", "J", "W", "byte", "byte/s", "FLOP", "FLOP/s", "Hz")
 """Units that take a prefix."""
@@ -28,6 +29,24 @@ def heading(name: str, unit: str, largest: float) -> tuple[str, Scale]:
         return f"{short(name)} [{unit}]" if unit not in ("", "1") else short(name), Scale(1.0, unit)
     scale = scale_of(largest, unit.replace("byte", "B"))
     return f"{short(name)} [{scale.unit}]", scale
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Numbers in the unit of a label: ``values`` times ``factor`` are SI units."""
+
+    label: str
+    factor: float
+    values: Any
+
+
+def quantity(name: str, unit: str, values: Any) -> Quantity:
+    """Numbers in SI units, in the prefix in which the largest that is finite is readable."""
+    import numpy as np
+
+    numbers = np.asarray(values, dtype=float)
+    label, scale = heading(name, unit, float(np.ma.masked_invalid(numbers).max()))
+    return Quantity(label, scale.factor, numbers / scale.factor)
 
 
 def variable(dataset: xarray.Dataset, name: str) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.frame import legend_below, titled
-from perfsim.plots.style import COLOURS, look_of, new_axes
+from perfsim.plots.frame import captioned
+from perfsim.plots.style import COLOURS, canvas
 from perfsim.plots.sweep_frame import heading, short, spaced, variable
 from perfsim.sweeps.metrics import METRICS
 from perfsim.sweeps.pareto import pareto
@@ -58,8 +58,7 @@ def sweep_front(result: xarray.Dataset, x: str, y: str, *, ax: Axes | None = Non
     import numpy as np
 
     data = sweep_front_data(result, x, y)
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
+    ax, look = canvas(ax, SIZE)
     scales = []
     for name, put in ((x, ax.set_xlabel), (y, ax.set_ylabel)):
         label, scale = heading(name, METRICS[name].unit, float(np.nanmax(data["points"][name])))
@@ -79,6 +78,6 @@ def sweep_front(result: xarray.Dataset, x: str, y: str, *, ax: Axes | None = Non
         label="no other is better in both",
     )  # fmt: skip
     ax.spines[["top", "right"]].set_visible(False)
-    titled(ax, f"{short(x)} and {short(y)}: {len(front[0])} of {len(points[0])} points on the front", look=look)
-    legend_below(ax, [every, line], look)
+    title = f"{short(x)} and {short(y)}: {len(front[0])} of {len(points[0])} points on the front"
+    captioned(ax, look, title, handles=[every, line])
     return ax

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import legend_below, titled
-from perfsim.plots.style import COLOURS, look_of, new_axes
+from perfsim.plots.frame import captioned
+from perfsim.plots.style import COLOURS, canvas
 from perfsim.plots.sweep_frame import heading
 from perfsim.sweeps.metrics import METRICS
 from perfsim.sweeps.sensitivity import Swing
@@ -54,8 +54,7 @@ def tornado(result: Sequence[Swing], metric: str, *, ax: Axes | None = None) -> 
     from matplotlib.patches import Patch
 
     data = tornado_data(result)
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
+    ax, look = canvas(ax, SIZE)
     less, more = look.shade(COLOURS[5]), look.shade(COLOURS[1])
     label, scale = heading(metric, METRICS[metric].unit, max(max(b["low"], b["high"]) for b in data["bars"]))
     present = data["present"] / scale.factor
@@ -68,7 +67,6 @@ def tornado(result: Sequence[Swing], metric: str, *, ax: Axes | None = None) -> 
     ax.set_xlabel(label)
     ax.spines[["top", "right"]].set_visible(False)
     rest = f"; {data['left_out']} narrower ones left out" if data["left_out"] else ""
-    titled(ax, f"swing of {metric}{rest}", look=look)
     handles = [Patch(color=less, label="quantity smaller"), Patch(color=more, label="quantity larger")]
-    legend_below(ax, handles, look)
+    captioned(ax, look, f"swing of {metric}{rest}", handles=handles)
     return ax

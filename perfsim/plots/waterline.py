@@ -6,22 +6,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.frame import beside, legend_below, percent, phase_borders, scale_of, titled
+from perfsim.plots.frame import beside, percent, scale_of
 from perfsim.plots.roofline_frame import short_names
-from perfsim.plots.style import Look, look_of, new_axes
-from perfsim.plots.waterline_parts import (
-    STRIP,
-    Columns,
-    Plotted,
-    columns_of,
-    handles,
-    named,
-    place_of,
-    strip,
-    title_pad,
-    verdicts,
-    waterlines,
-)
+from perfsim.plots.style import Look, canvas
+from perfsim.plots.waterline_parts import STRIP, Columns, Plotted, columns_of, described, handles, headed, waterlines
 from perfsim.plots.waterline_time import waterline_time
 from perfsim.prediction.waterline import Waterline
 
@@ -71,8 +59,7 @@ def waterline(result: Plotted, *, ax: Axes | None = None) -> Axes:
     .. [1] A. Lavin, "On the Efficiency of Convolutional Neural Networks", arXiv 2404.03617.
     """
     lines = waterlines(result)
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
+    ax, look = canvas(ax, SIZE)
     kernels = [kernel for kernel in lines[0].kernels if kernel.traffic]
     heights = [float(kernel.operational_intensity or 0.0) for kernel in kernels]
     ridges = [float(line.ridge_point) for line in lines]
@@ -82,10 +69,8 @@ def waterline(result: Plotted, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, sum(widths) or 1), ylim=(-STRIP * top, top))
     ax.set_xlabel(f"traffic of main memory, cumulated [{scale.unit}]")
     ax.set_ylabel("operational intensity [FLOP/byte]")
-    devices = ", ".join(dict.fromkeys(place_of(line) for line in lines))
-    title = f"{lines[0].model}, {devices}, {lines[0].stack} stack"
-    titled(ax, title, *verdicts(lines), look=look, pad=title_pad(kernels))
-    legend_below(ax, [*handles(kernels, "traffic", "bytes", look), *_water(lines[0], look)], look, _hidden(lines[0]))
+    legend = [*handles(kernels, "traffic", "bytes", look), *_water(lines[0], look)]
+    headed(ax, lines, kernels, legend, look, _hidden(lines[0]))
     if kernels:
         _bars(ax, columns_of(ax, kernels, widths, look), heights, ridges[0], top, look)
     names = short_names([line.device for line in lines]) if len(lines) > 1 else ["waterline"]
@@ -104,11 +89,8 @@ def _bars(ax: Any, columns: Columns, heights: Sequence[float], ridge: float, top
     ground = [0.0] * len(heights)
     columns.bars(ax, heights, ground, "kernels", color=columns.fills, edgecolor=look.paper, linewidth=columns.edges)
     columns.bars(ax, [max(ridge - height, 0.0) for height in heights], heights, "water", color=look.water)
-    strip(ax, columns, top, look)
     _continued(ax, columns, heights, top, look)
-    named(ax, columns, [min(height, top) for height in heights], top, look)
-    spans = [(kernel.phase, start) for kernel, start in zip(columns.kernels, columns.starts, strict=True)]
-    phase_borders(ax, spans, columns.end, look)
+    described(ax, columns, [min(height, top) for height in heights], top, look)
 
 
 def _continued(ax: Any, columns: Columns, heights: Sequence[float], top: float, look: Look) -> None:

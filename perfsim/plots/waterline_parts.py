@@ -7,26 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import CHARACTER, percent, small, width_of
+from perfsim.plots.frame import CHARACTER, captioned, percent, phase_borders, room_above, small, width_of
 from perfsim.plots.kinds import group_colour, group_of, groups_in
 from perfsim.plots.roofline_frame import short_names
-from perfsim.plots.style import Look, figure_of
+from perfsim.plots.style import Look, extent_of
 from perfsim.prediction.prediction import Prediction
-from perfsim.prediction.waterline import Waterline, WaterlineKernel, waterline_of
+from perfsim.prediction.rows import OperatorRow
+from perfsim.prediction.waterline import Waterline, waterline_of
 
-__all__ = [
-    "STRIP",
-    "Columns",
-    "Plotted",
-    "columns_of",
-    "handles",
-    "named",
-    "place_of",
-    "strip",
-    "title_pad",
-    "verdicts",
-    "waterlines",
-]
+__all__ = ["STRIP", "Columns", "Plotted", "columns_of", "described", "handles", "headed", "waterlines"]
 
 STRIP = 0.04
 """Height of the strip below the bars over that of the figure [1]: it shows the kind where a bar is too low to."""
@@ -41,7 +30,7 @@ Plotted = Prediction | Sequence[Prediction]
 class Columns:
     """Kernels side by side: left edges and widths in data units, points per unit [pt], colours, lines around them."""
 
-    kernels: Sequence[WaterlineKernel]
+    kernels: Sequence[OperatorRow]
     starts: Sequence[float]
     widths: Sequence[float]
     points: float
@@ -63,7 +52,7 @@ class Columns:
         return self.starts[-1] + self.widths[-1]
 
 
-def columns_of(ax: Any, kernels: Sequence[WaterlineKernel], widths: Sequence[float], look: Look) -> Columns:
+def columns_of(ax: Any, kernels: Sequence[OperatorRow], widths: Sequence[float], look: Look) -> Columns:
     """Columns for the axes as they are laid out now."""
     starts, at = [], 0.0
     for width in widths:
@@ -99,12 +88,22 @@ def waterlines(result: Plotted) -> list[Waterline]:
     return lines
 
 
-def place_of(line: Waterline) -> str:
+def headed(
+    ax: Any, lines: Sequence[Waterline], kernels: Sequence[OperatorRow], legend: Sequence[Any], look: Look,
+    note: str | None = None,
+) -> None:  # fmt: skip
+    """Model, devices and stack above the axes with the efficiency that is attainable, the legend below them."""
+    places = ", ".join(dict.fromkeys(_place(line) for line in lines))
+    title, pad = f"{lines[0].model}, {places}, {lines[0].stack} stack", room_above(kernel.phase for kernel in kernels)
+    captioned(ax, look, title, *_verdicts(lines), handles=legend, note=note, pad=pad)
+
+
+def _place(line: Waterline) -> str:
     """The devices in a title."""
     return f"{line.devices} × {line.device}" if line.devices > 1 else line.device
 
 
-def verdicts(lines: Sequence[Waterline]) -> list[str]:
+def _verdicts(lines: Sequence[Waterline]) -> list[str]:
     """Attainable efficiency beside the aggregate roofline, per device."""
     names = [f"{name}: " for name in short_names([line.device for line in lines])] if len(lines) > 1 else [""]
     return [
@@ -114,12 +113,7 @@ def verdicts(lines: Sequence[Waterline]) -> list[str]:
     ]
 
 
-def title_pad(kernels: Sequence[WaterlineKernel]) -> float:
-    """Room below the title [pt]: names of phases go there."""
-    return 6.0 if len({kernel.phase for kernel in kernels}) < 2 else 6.0 + small()
-
-
-def handles(kernels: Sequence[WaterlineKernel], field: str, of: str, look: Look) -> list[Any]:
+def handles(kernels: Sequence[OperatorRow], field: str, of: str, look: Look) -> list[Any]:
     """Legend of the kinds, with their share of a field of the kernels."""
     from matplotlib.patches import Patch
 
@@ -132,7 +126,7 @@ def handles(kernels: Sequence[WaterlineKernel], field: str, of: str, look: Look)
     return [Patch(facecolor=group_colour(g, look), label=f"{g}: {percent(sums[g])} of {of}") for g in groups]
 
 
-def strip(ax: Any, columns: Columns, top: float, look: Look) -> None:
+def _strip(ax: Any, columns: Columns, top: float, look: Look) -> None:
     """The kind of every kernel below its bar, and the line on which the bars stand."""
     height = [-0.75 * STRIP * top] * len(columns.widths)
     bottom = [-0.25 * STRIP * top] * len(columns.widths)
@@ -140,9 +134,17 @@ def strip(ax: Any, columns: Columns, top: float, look: Look) -> None:
     ax.axhline(0, color=look.ink, linewidth=0.6, label="_ground")
 
 
-def named(ax: Any, columns: Columns, heights: Sequence[float], top: float, look: Look) -> None:
+def described(ax: Any, columns: Columns, heights: Sequence[float], top: float, look: Look) -> None:
+    """What the columns are: kinds in a strip below them, names along them where they fit, and borders of the phases."""
+    _strip(ax, columns, top, look)
+    _names(ax, columns, heights, top, look)
+    spans = [(kernel.phase, start) for kernel, start in zip(columns.kernels, columns.starts, strict=True)]
+    phase_borders(ax, spans, columns.end, look)
+
+
+def _names(ax: Any, columns: Columns, heights: Sequence[float], top: float, look: Look) -> None:
     """Names along the columns that are wide enough for a line of text, in the bar or above it, where they fit."""
-    tall = ax.get_window_extent().height * 72 / figure_of(ax).dpi / (1 + STRIP) / top
+    tall = extent_of(ax)[1] / (1 + STRIP) / top
     for i, kernel in enumerate(columns.kernels):
         if columns.widths[i] * columns.points < 1.25 * small():
             continue

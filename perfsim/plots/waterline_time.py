@@ -5,21 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perfsim.errors import InputError
-from perfsim.plots.frame import beside, legend_below, percent, phase_borders, scale_of, titled
-from perfsim.plots.style import Look, look_of, new_axes
-from perfsim.plots.waterline_parts import (
-    STRIP,
-    Columns,
-    Plotted,
-    columns_of,
-    handles,
-    named,
-    place_of,
-    strip,
-    title_pad,
-    verdicts,
-    waterlines,
-)
+from perfsim.plots.frame import beside, percent, scale_of
+from perfsim.plots.style import Look, canvas
+from perfsim.plots.waterline_parts import STRIP, Columns, Plotted, columns_of, described, handles, headed, waterlines
 from perfsim.prediction.waterline import Waterline
 
 if TYPE_CHECKING:
@@ -54,17 +42,14 @@ def waterline_time(result: Plotted, *, ax: Axes | None = None) -> Axes:
     if len(lines) > 1:
         raise InputError("waterline over time: one prediction at a time; draw each on axes of its own")
     (line,) = lines
-    ax = new_axes(SIZE) if ax is None else ax
-    look = look_of(ax)
+    ax, look = canvas(ax, SIZE)
     kernels = [kernel for kernel in line.kernels if kernel.runtime]
     scale = scale_of(line.runtime, "s")
     widths = [kernel.runtime / scale.factor for kernel in kernels]
     ax.set(xlim=(0, sum(widths)), ylim=(-100 * STRIP, 100))
     ax.set_xlabel(f"predicted time, cumulated [{scale.unit}]")
     ax.set_ylabel("share of the peak [%]")
-    title = f"{line.model}, {place_of(line)}, {line.stack} stack"
-    titled(ax, title, *verdicts(lines), look=look, pad=title_pad(kernels))
-    legend_below(ax, [*handles(kernels, "runtime", "time", look), *_waiting(line, look)], look)
+    headed(ax, lines, kernels, [*handles(kernels, "runtime", "time", look), *_waiting(line, look)], look)
     _columns(ax, line, columns_of(ax, kernels, widths, look), look)
     _efficiencies(ax, line, look)
     return ax
@@ -78,10 +63,7 @@ def _columns(ax: Any, line: Waterline, columns: Columns, look: Look) -> None:
     columns.bars(ax, compute, ground, "compute", color=columns.fills, edgecolor=look.paper, linewidth=columns.edges)
     columns.bars(ax, water, compute, "water", color=look.water)
     columns.bars(ax, rest, surface, "rest", color=look.loss)
-    strip(ax, columns, 100.0, look)
-    named(ax, columns, compute, 100.0, look)
-    spans = [(kernel.phase, start) for kernel, start in zip(columns.kernels, columns.starts, strict=True)]
-    phase_borders(ax, spans, columns.end, look)
+    described(ax, columns, compute, 100.0, look)
 
 
 def _waiting(line: Waterline, look: Look) -> list[Any]:

@@ -26,10 +26,8 @@ LONGEST_HEAD = 24
 def comparison_table(c: Comparison) -> str:
     """What is compared, the quantities with their ratio to the first column, and what limits each phase."""
     base = c.predictions[0]
-    where = f"{base.devices} × {base.system.device.key} under {base.stack.key}"
-    head = f"{base.model.name} on {where}: {base.job.task} ({base.job.text})"
     heads, names = _heads(c.labels)
-    title = Text(f"{c.labels[0]} is {head}", style="bold")
+    title = Text(f"{c.labels[0]} is {base.setup}: {base.job.task} ({base.job.text})", style="bold")
     parts: list[RenderableType] = [title, *names, _quantities(c, heads), _limits(c, heads)]
     parts += [
         Text(f"note: {label}: {remark}", style="bold")

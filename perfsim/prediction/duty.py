@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.units import DIMENSIONS, parse_as
 from perfsim.workloads import Job
 
-__all__ = ["DutyCycle", "duty_cycle", "duty_cycles"]
+__all__ = ["REST", "DutyCycle", "duty_cycle", "duty_cycles", "least_power_first"]
 
 REST = ("sleep", "idle")
 """What a device can do between frames."""
@@ -95,11 +95,16 @@ def duty_cycles(
     on = find_device(on)
     if not on.points:
         raise InputError(f"device {on.key} has no operating points to compare; use duty_cycle")
-    found = {
-        point: duty_cycle(predict(model, job, on.at(point), stack=stack), frame_rate=frame_rate, **fields)
+    found = (
+        duty_cycle(predict(model, job, on.at(point), stack=stack), frame_rate=frame_rate, **fields)
         for point in on.points
-    }
-    return dict(sorted(found.items(), key=lambda item: (not item[1].keeps_up, item[1].power)))
+    )
+    return {cycle.point: cycle for cycle in least_power_first(found)}
+
+
+def least_power_first(cycles: Iterable[DutyCycle]) -> list[DutyCycle]:
+    """Duty cycles in the order of their mean power; those that are too slow for the rate come last."""
+    return sorted(cycles, key=lambda cycle: (not cycle.keeps_up, cycle.power))
 
 
 def _resting(device: Device, rest: str) -> float:

@@ -112,8 +112,8 @@ def _phase_text(p: Prediction, index: int, entries: list[_Entry]) -> str:
     if not entries:  # a declared delay
         return f"{row.name} of {p.model.name}: no work on the device, {_time(row.runtime)} of {_time(p.runtime)}\n"
     lines = [
-        f"{row.name} of {p.model.name} on {p.devices} × {p.system.device.key} under {p.stack.key}: "
-        f"{row.repeat} step(s), {_time(row.runtime)} of {_time(p.runtime)}; bound: {row.bound}",
+        f"{row.name} of {p.setup}: {row.repeat} step(s), {_time(row.runtime)} of {_time(p.runtime)}; "
+        f"bound: {row.bound}",
         *_symbol_lines(entries),
         "numbers:",
         *(f"  {line}" for line in numbers_used(p, entries[0].phase)),
@@ -240,10 +240,7 @@ def _movers(p: Prediction, entry: _Entry) -> str:
 def _detail(p: Prediction, entry: _Entry) -> Iterator[str]:
     """One kernel: its operators, its tensors, and the lines that a phase shows of it."""
     row, graph = entry.row, entry.formula.graph
-    yield (
-        f"{row.name} ({row.kind}) in {row.phase} of {p.model.name} on {p.devices} × {p.system.device.key} "
-        f"under {p.stack.key}: {row.count} execution(s), {_time(row.runtime)}"
-    )
+    yield f"{row.name} ({row.kind}) in {row.phase} of {p.setup}: {row.count} execution(s), {_time(row.runtime)}"
     yield from _symbol_lines([entry])
     yield "numbers:"
     yield from (f"  {line}" for line in numbers_used(p, entry.phase, entry.cost))

@@ -45,6 +45,7 @@ def runtime_interval(
     if stack.on_chip:
         return _even(1.0, 1.0, "the ideal stack is a lower bound, not an expectation")
     base, reasons = stack.calibration, []
+    single = base is None and len(known) == 1
     if base is None and known:
         base = _envelope(known)
         reasons.append(f"no measurement of {stack.key} on {device}")
@@ -63,11 +64,12 @@ def runtime_interval(
     why = f"5th to 95th percentile of measured/predicted over {base.rows} rows of {base.source}"
     if reasons:
         why += f"; widened, because {' and '.join(reasons)}"
+    if single:
+        why += ", to a factor of two at least, because one kind of device does not tell how devices differ"
+    least, most = UNKNOWN if single else (1.0, 1.0)
     prefill_low, prefill_high = base.prefill_low or base.low, base.prefill_high or base.high
-    low, high, prompt_low, prompt_high = (
-        limit(1.0, factor) ** widen
-        for limit, factor in ((min, base.low), (max, base.high), (min, prefill_low), (max, prefill_high))
-    )
+    low, prompt_low = (min(least, min(1.0, factor) ** widen) for factor in (base.low, prefill_low))
+    high, prompt_high = (max(most, max(1.0, factor) ** widen) for factor in (base.high, prefill_high))
     return Interval(low, high, why, prompt_low, prompt_high)
 
 

@@ -23,7 +23,7 @@ _SHOWN = ("runtime", "energy", "memory")
 def ledger_table(entries: Ledger) -> str:
     """The account: values after every step, factors alone, in order and last, interaction, and other orders."""
     base = entries.base
-    title = f"{base.model.name} on {base.devices} × {base.system.device.key} under {base.stack.key}: {base.job.text}"
+    title = f"{base.setup}: {base.job.text}"
     names = [Text(f"  {number}  {entry.technique}") for number, entry in enumerate(entries.entries, 1)]
     parts: list[RenderableType] = [Text(title, style="bold"), *names, _account(entries), _factors(entries)]
     together = entries.interaction["runtime"]

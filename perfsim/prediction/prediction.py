@@ -17,6 +17,7 @@ from perfsim.costs.throttle import capped
 from perfsim.devices import Calibration, Stack, System
 from perfsim.errors import InputError
 from perfsim.graph import Unit
+from perfsim.prediction.carried import with_carried
 from perfsim.prediction.coverage import Coverage, algorithm_conventions, conventions_of, coverage_of
 from perfsim.prediction.idle import idle_remark
 from perfsim.prediction.interval import Interval, runtime_interval, unmeasured
@@ -94,6 +95,11 @@ class Prediction:
     def devices(self) -> int:
         """Devices used and paid for."""
         return self.layout.devices
+
+    @property
+    def setup(self) -> str:
+        """Model, devices and stack in words, as titles begin: ``gpt2 on 1 × h100-sxm5-80gb under vllm``."""
+        return f"{self.model.name} on {self.devices} × {self.system.device.key} under {self.stack.key}"
 
     @property
     def working(self) -> Number:
@@ -230,7 +236,8 @@ class Prediction:
         applied = tuple(t.name for t in self.using if t.name != "parallel")
         known = self.known_calibrations
         family = self.model.family
-        return runtime_interval(self.stack, known, self.job, self.layout, device, applied, self.what_ifs, family)
+        found = runtime_interval(self.stack, known, self.job, self.layout, device, applied, self.what_ifs, family)
+        return with_carried(found, self.stack, self.costs)
 
     @property
     def what_ifs(self) -> tuple[str, ...]:

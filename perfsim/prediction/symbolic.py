@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -85,8 +86,12 @@ def of_step(value: Number, step: int) -> Number:
     return int(entry) if entry.is_integer() else entry
 
 
+@lru_cache(maxsize=4)
 def phase_formulas(p: Prediction) -> tuple[PhaseFormulas, ...]:
-    """Formulas of every phase of ``p``. What a technique can only do with numbers stays a number."""
+    """Formulas of every phase of ``p``; those of the last few predictions are kept.
+
+    What a technique can only do with numbers stays a number.
+    """
     job = _planned_job(p)
     stated = [name for name in _SYMBOLS if name in job.describe()]
     for names in (stated, stated[:1]):

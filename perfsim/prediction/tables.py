@@ -69,8 +69,7 @@ def _percent(value: Number) -> str:
 
 def _header(p: Prediction) -> str:
     """What was asked, on one line."""
-    text = f"{p.model.name} on {p.devices} × {p.system.device.key} under {p.stack.key}: {p.job.task} ({p.job.text})"
-    return text + "".join(f", {technique}" for technique in p.using)
+    return f"{p.setup}: {p.job.task} ({p.job.text})" + "".join(f", {technique}" for technique in p.using)
 
 
 def prediction_table(p: Prediction) -> str:

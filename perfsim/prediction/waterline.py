@@ -9,43 +9,22 @@ from typing import TYPE_CHECKING, Any
 from perfsim.costs.roofline import ridge_point
 from perfsim.costs.waterline import aggregate_efficiency, attainable_efficiency, submerged
 from perfsim.errors import InputError
+from perfsim.prediction.rows import OperatorRow
 from perfsim.quantities.numbers import Number
 
 if TYPE_CHECKING:
     from perfsim.prediction.prediction import Prediction
 
-__all__ = ["Waterline", "WaterlineKernel", "job_text", "waterline_of"]
-
-
-@dataclass(frozen=True)
-class WaterlineKernel:
-    """A kernel over all its executions, on all devices: flops [FLOP], traffic [byte]; runtime of one device [s].
-
-    bound: what takes longest in it.
-    """
-
-    name: str
-    kind: str
-    phase: str
-    count: Number
-    flops: Number
-    traffic: Number
-    runtime: Number
-    bound: str
-
-    @property
-    def operational_intensity(self) -> float | None:
-        """FLOPs over main-memory bytes [FLOP/byte]; None without traffic."""
-        return self.flops / self.traffic if self.traffic else None
+__all__ = ["Waterline", "waterline_of"]
 
 
 @dataclass(frozen=True)
 class Waterline:
     """Kernels in order of execution, and the machine under them.
 
-    model, device, stack: keys; devices: how many; job: the task in words; peak: of the matrix unit over all working
-    devices [FLOP/s]; bandwidth: of main memory over all working devices [byte/s]; matrix_flops: the part of the work
-    that the matrix unit does [FLOP].
+    model, device, stack: keys; devices: how many; job: the task and what it states, in words; peak: of the matrix unit
+    over all working devices [FLOP/s]; bandwidth: of main memory over all working devices [byte/s]; matrix_flops: the
+    part of the work that the matrix unit does [FLOP]; kernels: over all their executions.
     """
 
     model: str
@@ -56,7 +35,7 @@ class Waterline:
     peak: Number
     bandwidth: Number
     matrix_flops: Number
-    kernels: tuple[WaterlineKernel, ...]
+    kernels: tuple[OperatorRow, ...]
 
     @property
     def ridge_point(self) -> Number:
@@ -111,11 +90,11 @@ class Waterline:
             "ridge_point": self.ridge_point,
         }
 
-    def water(self, kernel: WaterlineKernel) -> Number:
+    def water(self, kernel: OperatorRow) -> Number:
         """Water above the bar of a kernel [FLOP]."""
         return submerged(flops=kernel.flops, traffic=kernel.traffic, ridge_point=self.ridge_point)
 
-    def shares(self, kernel: WaterlineKernel) -> tuple[float, float, float]:
+    def shares(self, kernel: OperatorRow) -> tuple[float, float, float]:
         """Parts of a kernel's predicted runtime [1]: computing at the peak, waiting for memory, and all else.
 
         All else are launches, kernels below their roofline, the host and links. Element-wise work that a kernel does
@@ -152,19 +131,9 @@ def waterline_of(p: Prediction) -> Waterline:
         raise InputError(f"waterline: {p.model.name} does no arithmetic in this job, so nothing could rise above water")
     fastest = max((cost.peak for phase in p.costs for cost, _ in phase.kernels if cost.matrix), default=p.peak)
     working = p.working
-    kernels = tuple(
-        WaterlineKernel(row.name, row.kind, row.phase, row.count, row.flops, row.traffic, row.runtime, row.bound)
-        for row in p.operators
-    )
     device = p.system.device
     matrix = sum(phase.total("matrix_flops") for phase in p.costs) * working
     return Waterline(
-        p.model.name, device.key, p.devices, p.stack.key, job_text(p), fastest * working, device.bandwidth * working,
-        matrix, kernels,
+        p.model.name, device.key, p.devices, p.stack.key, p.job.words, fastest * working, device.bandwidth * working,
+        matrix, tuple(p.operators),
     )  # fmt: skip
-
-
-def job_text(p: Prediction) -> str:
-    """The job in words: its task and what it states."""
-    fields = [f"{k.replace('_', ' ')} {v}" for k, v in p.job.describe().items() if v not in (None, True, False)]
-    return ", ".join([p.job.task, *fields])

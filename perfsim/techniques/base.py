@@ -14,7 +14,7 @@ from perfsim.graph import OperatorGraph, check, same
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.workloads import Job, Plan
 
-__all__ = ["Context", "GraphRewrite", "ModelRewrite", "PlanRewrite", "Technique", "parameter"]
+__all__ = ["Context", "GraphRewrite", "ModelRewrite", "OptionalRewrite", "PlanRewrite", "Technique", "parameter"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +152,16 @@ class GraphRewrite(Technique):
 
 class PlanRewrite(Technique):
     """A technique that changes phases, repetitions, placement or layout."""
+
+
+class OptionalRewrite(PlanRewrite):
+    """A plan rewrite that is off at its ``neutral`` parameters, e.g. without a second network.
+
+    Off, it fits every plan and leaves it as it is: ``requires`` and ``apply`` see only techniques that are on.
+    """
+
+    def rewritten(self, plan: Plan, context: Context) -> Plan:
+        return plan if self.is_neutral else super().rewritten(plan, context)
 
 
 class ModelRewrite(Technique):

@@ -3,7 +3,8 @@
 ``python -m perfsim.validation.edge ncnn ncnn_latency.csv`` prints measurements/ncnn.csv from the table of
 Tencent/ncnn benchmark/README.md (columns device, backend, threads, powersave, model, value [ms]), ``ncnn-all`` all of
 it in the same format; ``tiny`` and the results of MLPerf Tiny (columns device, submitter, benchmark, metric, value, sw,
-source) print most of measurements/mlperf-tiny.csv, ``zoo`` and the table of the model zoo of STM32 the rest.
+source) print most of measurements/mlperf-tiny.csv, ``zoo`` and the tables of the model zoo of STM32 and of MCUNet the
+rest.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from perfsim.catalog.hardware import device, stack
 from perfsim.devices import Stack
 from perfsim.errors import InputError, PerfsimError
 from perfsim.validation.edge_names import (
+    CLUSTERS,
     ENTRIES,
     FP16_CORES,
     NETWORKS,
     TINY_DEVICES,
     TINY_NETWORKS,
     TINY_STACKS,
+    ZOO_DEVICES,
     ZOO_NETWORKS,
+    ZOO_STACKS,
 )
 from perfsim.validation.refit import Problem
 from perfsim.validation.repricing import planned_row, print_lines
@@ -43,7 +47,6 @@ __all__ = [
     "zoo_lines",
 ]
 
-ZOO = "STMicroelectronics/stm32ai-modelzoo@6f10965e6a40"
 SOURCE = "Tencent/ncnn@a4d2ea1d4422 benchmark/README.md"
 HEADER = (
     "source", "device", "stack", "model", "task", "dtype", "batch", "image_size", "operating_point", "metric", "value",
@@ -61,9 +64,23 @@ EDGE_PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """What is fitted to the rows of one kind of core, by stack."""
 
+PARTICULAR: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
+    {
+        ("ncnn", "ftc663"): (
+            "compute_efficiency", "kernel_launch", "launch_contention", "dtype.int8.compute_efficiency"
+        ),
+    }
+)  # fmt: skip
+"""The same for kinds of core with other ones."""
+
 SHARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"ncnn": ("bandwidth_efficiency", "tile_setup", "tile_winograd", "dtype.int8.tile_winograd")}
-)
+    {
+        "ncnn": (
+            "bandwidth_efficiency", "tile_setup", "tile_transform", "dtype.int8.tile_transform", "product_efficiency",
+            "launch_contention",
+        )
+    }
+)  # fmt: skip
 """What all cores share, by stack: fitted to all rows at the numbers of each core."""
 
 FILES: Mapping[str, str] = MappingProxyType(
@@ -91,6 +108,10 @@ def is_fitted_network(name: str) -> bool:
     return _digit(name) < 10
 
 
+ALONE = "vision_transformer"
+"""The only network of products that are no convolutions: without its rows nothing would say how long they take."""
+
+
 def is_sampled(*key: str) -> bool:
     """Whether a row of the public table is among those that are shipped: half of them, by hash of its key."""
     return _digit(",".join(key)) < 8
@@ -99,32 +120,35 @@ def is_sampled(*key: str) -> bool:
 def ncnn_lines(table: Iterable[Mapping[str, str]], every: bool = False) -> Iterator[dict[str, str]]:
     """Lines of measurements/ncnn.csv from the rows of the public table; ``every``: not the sample alone."""
     for row in table:
-        name, entry = row["model"].removesuffix("_int8"), _entry(row)
-        if row["backend"] != "CPU" or entry is None or name not in NETWORKS:
+        name, found = row["model"].removesuffix("_int8"), _entry(row)
+        if row["backend"] != "CPU" or found is None or name not in NETWORKS:
             continue
+        entry, point = found
         key = (row["device"], row["threads"], row["powersave"], row["model"])
         if not every and not is_sampled(*key):
             continue
         int8 = row["model"].endswith("_int8")
         core = device(entry).base_key
         dtype = "int8" if int8 else "fp16" if core in FP16_CORES else "fp32"
-        fitted = is_fitted_network(name) and not (core == "ftc663" and row["threads"] != "1")
+        fitted = (is_fitted_network(name) or name == ALONE) and not entry.endswith("-all")
         yield {
             "source": SOURCE, "device": entry, "stack": "ncnn", "model": NETWORKS[name], "task": "single-pass",
-            "dtype": dtype, "batch": "1", "image_size": "", "operating_point": f"{row['threads']}-core",
+            "dtype": dtype, "batch": "1", "image_size": "", "operating_point": point,
             "metric": "runtime", "value": f"{float(row['value']) / 1e3:.6g}", "fitted": str(int(fitted)),
             "notes": f"{row['model']}, {row['device'].partition('(')[0].strip()}",
         }  # fmt: skip
 
 
-def _entry(row: Mapping[str, str]) -> str | None:
-    """Catalogue name of the device of a row; None if it has none, or not at that number of threads."""
-    small = row["powersave"] == "1" and "RK3399" in row["device"]
+def _entry(row: Mapping[str, str]) -> tuple[str, str] | None:
+    """Device of a row and its operating point: as many cores as threads, or all of them with two threads each.
+
+    None if the catalogue has no such device, or no such point.
+    """
+    wanted = (f"{row['threads']}-core", f"{row['threads']}-thread")
     for text, name in ENTRIES.items():
         if text.lower() in row["device"].lower():
-            found = f"{name}-little" if small else name
-            mixed = "RK3399" in row["device"] and row["powersave"] == "0"
-            return None if mixed or f"{row['threads']}-core" not in device(found).points else found
+            found = CLUSTERS.get((name, row["powersave"]), name)
+            return next(((found, point) for point in wanted if point in device(found).points), None)
     return None
 
 
@@ -149,18 +173,20 @@ def tiny_lines(table: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
 
 
 def zoo_lines(table: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
-    """Lines of measurements/mlperf-tiny.csv from the table of the model zoo of STM32 microcontrollers."""
+    """Lines of measurements/mlperf-tiny.csv from the tables of the model zoo of STM32 and of MCUNet on STM32H743."""
     for row in table:
         size = row["resolution"].partition("x")[0]
         found = ZOO_NETWORKS.get(f"{row['model']} {size}")
-        if row["metric"] != "latency" or "STM32H747" not in row["device"] or found is None:
+        chip = next((name for text, name in ZOO_DEVICES.items() if text in row["device"]), None)
+        if row["metric"] != "latency" or chip is None or found is None:
             continue
         name, fitted = found
         yield {
-            "source": ZOO, "device": "stm32h747", "stack": "x-cube-ai", "model": name, "task": "single-pass",
-            "dtype": "int8", "batch": "1", "image_size": size, "operating_point": "", "metric": "runtime",
-            "value": f"{float(row['value']) / 1e3:.6g}", "fitted": str(int(fitted)),
-            "notes": f"{row['model']}, {row['framework']}",
+            "source": row["url_or_repo_path"].replace(":", " "), "device": chip,
+            "stack": next(stack for text, stack in ZOO_STACKS.items() if row["framework"].startswith(text)),
+            "model": name, "task": "single-pass", "dtype": "int8", "batch": "1", "image_size": size,
+            "operating_point": "", "metric": "runtime", "value": f"{float(row['value']) / 1e3:.6g}",
+            "fitted": str(int(fitted)), "notes": f"{row['model']}, {row['framework']}",
         }  # fmt: skip
 
 
@@ -172,8 +198,8 @@ def _software(row: Mapping[str, str]) -> tuple[str, bool, str] | None:
 def edge_problem(name: str, on: str, _dtype: str = "") -> Problem:
     """Numbers of one stack for one kind of core, or those that all cores share.
 
-    name: stack; on: a core (``cortex-a72``), a chip, or ``all`` for the shared numbers. Rows of all number formats are
-    fitted together. Left out are the other rows of that core; where there are none, those of other cores.
+    name: stack; on: a core (``cortex-a72``), a chip, or ``all`` for the shared numbers (of cores that have no other
+    ones). Rows of all number formats are fitted together. Left out are the other rows of that core; where there are none, those of other cores.
 
     Raises
     ------
@@ -182,7 +208,9 @@ def edge_problem(name: str, on: str, _dtype: str = "") -> Problem:
     """
     every = [row for row in read_rows(data_root() / "measurements" / FILES[name]) if row.stack == name]
     every = [row for row in every if row.metric == "runtime"]
-    rows = [row for row in every if on in ("all", row.device, _core(name, row.device))]
+    rows = [row for row in every if on in (row.device, _core(name, row.device))]
+    if on == "all":
+        rows = [row for row in every if (name, _core(name, row.device)) not in PARTICULAR]
     fit, unseen = ([row for row in rows if row.fitted is half] for half in (True, False))
     chosen = SHARED.get(name, ()) if on == "all" else _own(name, fit)
     if not fit or not chosen:
@@ -200,10 +228,11 @@ def _own(name: str, rows: Sequence[Row]) -> tuple[str, ...]:
     """The numbers of one kind of core that rows can fix: contention needs different numbers of cores."""
     silent = set()
     if len({row.operating_point for row in rows}) < 2:
-        silent.add("core_contention")
+        silent |= {"core_contention", "launch_contention"}
     if not any(row.job.dtype == "int8" for row in rows):
         silent.add("dtype.int8.compute_efficiency")
-    return tuple(parameter for parameter in EDGE_PARAMETERS[name] if parameter not in silent)
+    own = PARTICULAR.get((name, _core(name, rows[0].device) if rows else ""), EDGE_PARAMETERS[name])
+    return tuple(parameter for parameter in own if parameter not in silent)
 
 
 @lru_cache(maxsize=256)

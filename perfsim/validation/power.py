@@ -13,8 +13,9 @@ from perfsim.catalog.files import data_root
 from perfsim.costs import power_model
 from perfsim.costs.board import BUSY_SHARE, IDLE_SHARE, MATRIX_POWER_SHARE, MEMORY_SHARE, SERVING_SHARE
 from perfsim.costs.energy import PowerModel
-from perfsim.errors import InputError, PerfsimError
+from perfsim.errors import InputError
 from perfsim.prediction.prediction import Prediction
+from perfsim.validation.program import exit_code
 from perfsim.validation.report import Pair, Report, report_of
 from perfsim.validation.rows import Row, predict_row, read_rows
 
@@ -94,24 +95,23 @@ def power_report(rows: Sequence[tuple[Row, Prediction]], shares: Shares) -> Repo
 
 def main() -> int:
     """Refit and print the shares, with the errors of the rows that were fitted and of those left out; the exit code."""
-    try:
-        rows = _rows()
-        fitted = [pair for pair in rows if pair[0].fitted]
-        shares = fit_shares(fitted)
-        for name in ("busy", "memory", "serving"):
-            sys.stdout.write(f"{name:<8} {getattr(PRESENT, name):.2f} -> {getattr(shares, name):.2f}\n")
-        for label, chosen in (("fitted", fitted), ("left out", [pair for pair in rows if not pair[0].fitted])):
-            for device, model in dict.fromkeys((row.device, row.model) for row, _ in chosen):
-                some = [pair for pair in chosen if (pair[0].device, pair[0].model) == (device, model)]
-                old, new = (power_report(some, s).statistics() for s in (PRESENT, shares))
-                sys.stdout.write(
-                    f"{label:<8} {device} {model}: {new['rows']:.0f} rows, MAPE {old['mape']:.1f} -> {new['mape']:.1f} "
-                    f"%, bias {old['bias']:+.1f} -> {new['bias']:+.1f} %\n"
-                )
-    except PerfsimError as error:
-        sys.stderr.write(f"perfsim: {' '.join(str(error).split())}\n")
-        return error.exit_code
-    return 0
+    return exit_code(_print_refit)
+
+
+def _print_refit() -> None:
+    rows = _rows()
+    fitted = [pair for pair in rows if pair[0].fitted]
+    shares = fit_shares(fitted)
+    for name in ("busy", "memory", "serving"):
+        sys.stdout.write(f"{name:<8} {getattr(PRESENT, name):.2f} -> {getattr(shares, name):.2f}\n")
+    for label, chosen in (("fitted", fitted), ("left out", [pair for pair in rows if not pair[0].fitted])):
+        for device, model in dict.fromkeys((row.device, row.model) for row, _ in chosen):
+            some = [pair for pair in chosen if (pair[0].device, pair[0].model) == (device, model)]
+            old, new = (power_report(some, s).statistics() for s in (PRESENT, shares))
+            sys.stdout.write(
+                f"{label:<8} {device} {model}: {new['rows']:.0f} rows, MAPE {old['mape']:.1f} -> {new['mape']:.1f} "
+                f"%, bias {old['bias']:+.1f} -> {new['bias']:+.1f} %\n"
+            )
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from perfsim.devices import PARAMETERS, Stack
-from perfsim.errors import InputError, PerfsimError
+from perfsim.errors import InputError
 from perfsim.quantities.dimensions import Dimension
 from perfsim.quantities.units import format_quantity
+from perfsim.validation.program import exit_code
 from perfsim.validation.report import Pair, Report, report_of
 
 __all__ = ["DIGITS", "Pairs", "Problem", "Refit", "main", "refit"]
@@ -120,7 +121,7 @@ def _kind(name: str) -> str:
 
 
 def _is_size(name: str) -> bool:
-    return name.rsplit(".", 1)[-1].startswith("tile_")
+    return name.rsplit(".", 1)[-1].startswith(("tile_", "launch_"))
 
 
 def _least_squares(residuals: Callable[[Any], list[float]], first: list[float], ceilings: list[float]) -> list[float]:
@@ -158,14 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", required=True, help="catalogue name, e.g. a100-sxm4-80gb")
     parser.add_argument("--dtype", default="bf16", help="number format (default: bf16)")
     given = parser.parse_args(arguments)
-    try:
-        problem = REFITS[given.suite](given.device, given.dtype)
-        result = refit(problem.stack, problem.parameters, problem.fit)
-        sys.stdout.write("\n".join(_lines(problem, result)) + "\n")
-    except PerfsimError as error:
-        sys.stderr.write(f"perfsim: {' '.join(str(error).split())}\n")
-        return error.exit_code
-    return 0
+    return exit_code(lambda: _print_refit(REFITS[given.suite](given.device, given.dtype)))
+
+
+def _print_refit(problem: Problem) -> None:
+    result = refit(problem.stack, problem.parameters, problem.fit)
+    sys.stdout.write("\n".join(_lines(problem, result)) + "\n")
 
 
 def _lines(problem: Problem, result: Refit) -> list[str]:

@@ -57,26 +57,27 @@ def measured_below_peak(device: Device) -> Iterator[Problem]:
 
 def cache_bandwidth(device: Device) -> Iterator[Problem]:
     """A level on the chip moves at least as many bytes per second as the main memory."""
-    main = device.get(f"memory.{device.main_memory}.bandwidth")
-    for path, datum in device.paths("memory"):
-        level, _, what = path.partition(".")
-        if what == "bandwidth" and main is not None and is_on_chip(device, level):
-            total = datum.value * _instances(device, level, "bandwidth_scope")
-            if total < main:
-                text = f"{level} {_rate(total)}, {device.main_memory} {_rate(main)}"
-                yield Problem(f"memory.{path}", text, "at least the bandwidth of the main memory")
+    for level, total, main in _on_chip(device, "bandwidth", "bandwidth_scope"):
+        if total < main:
+            text = f"{level} {_rate(total)}, {device.main_memory} {_rate(main)}"
+            yield Problem(f"memory.{level}.bandwidth", text, "at least the bandwidth of the main memory")
 
 
 def cache_capacity(device: Device) -> Iterator[Problem]:
     """All instances of a level on the chip together hold no more than the main memory."""
-    main = device.get(f"memory.{device.main_memory}.capacity")
+    for level, total, main in _on_chip(device, "capacity", "scope"):
+        if total > main:
+            text = f"{level} {_size(total)}, {device.main_memory} {_size(main)}"
+            yield Problem(f"memory.{level}.capacity", text, "at most the capacity of the main memory")
+
+
+def _on_chip(device: Device, what: str, scope: str) -> Iterator[tuple[str, float, float]]:
+    """Levels on the chip, a quantity of all their instances together, and that of the main memory."""
+    main = device.get(f"memory.{device.main_memory}.{what}")
     for path, datum in device.paths("memory"):
-        level, _, what = path.partition(".")
-        if what == "capacity" and main is not None and is_on_chip(device, level):
-            total = datum.value * _instances(device, level, "scope")
-            if total > main:
-                text = f"{level} {_size(total)}, {device.main_memory} {_size(main)}"
-                yield Problem(f"memory.{path}", text, "at most the capacity of the main memory")
+        level, _, name = path.partition(".")
+        if name == what and main is not None and is_on_chip(device, level):
+            yield level, datum.value * _instances(device, level, scope), main
 
 
 def link_below_memory(device: Device) -> Iterator[Problem]:

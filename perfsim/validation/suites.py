@@ -21,12 +21,15 @@ __all__ = [
     "megatron_training_suite",
     "mlperf_tiny_suite",
     "ncnn_suite",
+    "onnxruntime_suite",
     "power_suite",
     "run_suite",
+    "sparse_suite",
     "timm_suite",
     "timm_training_suite",
     "vision_suite",
     "vllm_suite",
+    "xnnpack_suite",
 ]
 
 
@@ -81,6 +84,21 @@ def vision_suite(path: Path | None = None) -> Report:
 def ncnn_suite(path: Path | None = None) -> Report:
     """Vision networks in ncnn on the processors of phones, boards and small computers."""
     return file_suite(path or data_root() / "measurements" / "ncnn.csv", "ncnn")
+
+
+def onnxruntime_suite(path: Path | None = None) -> Report:
+    """Vision networks in onnxruntime on one core of a server."""
+    return file_suite(path or data_root() / "measurements" / "onnxruntime-cpu.csv", "onnxruntime-cpu")
+
+
+def xnnpack_suite(path: Path | None = None) -> Report:
+    """MobileNets in TFLite with XNNPACK on a phone and a board."""
+    return file_suite(path or data_root() / "measurements" / "xnnpack.csv", "xnnpack")
+
+
+def sparse_suite(path: Path | None = None) -> Report:
+    """Published sparse networks of Fast Sparse ConvNets on a phone."""
+    return file_suite(path or data_root() / "measurements" / "sparse-convnets.csv", "sparse-convnets")
 
 
 def mlperf_tiny_suite(path: Path | None = None) -> Report:
@@ -162,8 +180,11 @@ SUITES: Mapping[str, tuple[str, Callable[[Path | None], Report]]] = MappingProxy
         "gap8": ("layers, networks and power on GAP8 under DORY and the AutoTiler", gap8_suite),
         "mlperf-tiny": ("the four networks of MLPerf Tiny on microcontrollers", mlperf_tiny_suite),
         "ncnn": ("vision networks in ncnn on the processors of phones and boards", ncnn_suite),
+        "onnxruntime-cpu": ("vision networks in onnxruntime on one core of a server", onnxruntime_suite),
+        "sparse-convnets": ("sparse MobileNets and EfficientNets on a phone", sparse_suite),
         "timm": ("throughput of vision networks in PyTorch on an RTX 3090", timm_suite),
         "vision": ("vision networks in PyTorch and TensorRT on V100, A100 and H100", vision_suite),
+        "xnnpack": ("MobileNets in TFLite with XNNPACK on a phone and a board", xnnpack_suite),
         "vllm": ("inter-token latencies and requests of vLLM on A100 and H100", vllm_suite),
     }
 )

@@ -16,7 +16,8 @@ from types import MappingProxyType
 from perfsim.catalog.files import data_root
 from perfsim.catalog.hardware import device, stack
 from perfsim.catalog.models import model_entry, model_names
-from perfsim.errors import InputError, PerfsimError
+from perfsim.errors import InputError
+from perfsim.validation.program import exit_code
 from perfsim.validation.refit import Problem
 from perfsim.validation.repricing import print_lines, repriced_pairs
 from perfsim.validation.rows import read_rows
@@ -121,14 +122,13 @@ def vision_problem(name: str, on: str, dtype: str) -> Problem:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the lines that the table at ``arguments[0]`` gives; the exit code."""
-    try:
-        if len(arguments) != 1:
-            raise InputError("expected one argument: the table of timm's results, as CSV")
-        print_lines(arguments[0], timm_lines, _HEADER)
-    except PerfsimError as error:
-        sys.stderr.write(f"perfsim: {' '.join(str(error).split())}\n")
-        return error.exit_code
-    return 0
+    return exit_code(lambda: _print_table(arguments))
+
+
+def _print_table(arguments: Sequence[str]) -> None:
+    if len(arguments) != 1:
+        raise InputError("expected one argument: the table of timm's results, as CSV")
+    print_lines(arguments[0], timm_lines, _HEADER)
 
 
 if __name__ == "__main__":

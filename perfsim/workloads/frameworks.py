@@ -36,7 +36,8 @@ def autocast(graph: OperatorGraph) -> OperatorGraph:
     .. [1] PyTorch documentation, "Automatic Mixed Precision package - torch.amp", autocast op reference (CUDA).
     """
     once = _autocast(graph, frozenset())
-    return _autocast(graph, _carried(once))
+    carried = _carried(once)
+    return _autocast(graph, carried) if carried else once
 
 
 def _autocast(graph: OperatorGraph, carried: frozenset[str]) -> OperatorGraph:
@@ -110,7 +111,9 @@ class _Rewrite:
             out = self._widest(op)
         self.operators.append(op)
         for name in op.outputs:
-            self.tensors[name] = self.tensors[name].replace(dtype=wide if name in carried else out)
+            chosen = wide if name in carried else out
+            if self.tensors[name].dtype is not chosen:
+                self.tensors[name] = self.tensors[name].replace(dtype=chosen)
 
     def _widest(self, op: Operator) -> DType:
         promotes = isinstance(op, Join) or (isinstance(op, Elementwise) and op.function != "bias")

@@ -154,7 +154,16 @@ class Job(ABC):
     @property
     def text(self) -> str:
         """Fields that are stated, on one line."""
-        return ", ".join(f"{name}={value}" for name, value in self.describe().items() if value is not None)
+        return ", ".join(f"{name}={value}" for name, value in self._stated.items())
+
+    @property
+    def words(self) -> str:
+        """The task and the fields that are stated, as in a title: ``prefill, batch 8, prompt tokens 512``."""
+        return ", ".join([self.task, *(f"{name.replace('_', ' ')} {value}" for name, value in self._stated.items())])
+
+    @property
+    def _stated(self) -> dict[str, Any]:
+        return {name: value for name, value in self.describe().items() if value is not None}
 
     def describe(self) -> dict[str, Any]:
         """Fields as plain data."""

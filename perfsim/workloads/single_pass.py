@@ -1,9 +1,9 @@
-"""One forward pass over a batch of images or texts."""
+"""One forward pass over a batch of images, texts or recordings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from perfsim.architectures import EncoderModel, ForwardModel, ImageStep, Model, expect
 from perfsim.devices import Device, Stack
@@ -21,31 +21,46 @@ def _vision_model(model: Model, job: Job) -> ForwardModel:
     return expect(ForwardModel, model, type(job).__name__, "Prefill")  # type: ignore[type-abstract]
 
 
+_SIZES = ("image_size", "sequence", "frames")
+"""Fields that say how large a sample is; a model knows one of them."""
+
+
+def _own_size(model: Model) -> tuple[str, Any]:
+    """The field of the job that a model reads, and its value unless stated."""
+    if isinstance(model, EncoderModel):
+        return "sequence", model.context_limit or 512
+    return (model.size_field, model.image_size) if isinstance(model, ForwardModel) else ("image_size", None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SinglePass(Job):
-    """``batch`` images or texts through the network, batch after batch, from device memory.
+    """``batch`` images, texts or recordings through the network, batch after batch, from device memory.
 
     image_size: pixels per side, the model's own if None; sequence: tokens per text, the most that the model can see if
-    None; fold_batch_norm: whether batch norms are folded into the convolutions in
-    front of them, as inference compilers do, or stay operators, as in a framework that runs the model as trained; None:
-    as the stack does it.
+    None; frames: spectra per recording, the model's own if None; fold_batch_norm: whether batch norms are folded into
+    the convolutions in front of them, as inference compilers do, or stay operators, as in a framework that runs the
+    model as trained; None: as the stack does it.
     """
 
     image_size: Number | None = None
     sequence: Number | None = None
+    frames: Number | None = None
     fold_batch_norm: bool | None = None
 
     task: ClassVar[str] = "single-pass"
 
     @property
     def delivers(self) -> str:  # type: ignore[override]
-        """What comes out: images, or texts."""
+        """What comes out: images, texts, or recordings."""
+        if self.frames is not None:
+            return "recording"
         return "image" if self.sequence is None else "text"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sequence is not None:
-            check_whole("sequence", self.sequence, 1)
+        for name in ("sequence", "frames"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1)
         size = self.image_size
         if size is None or is_symbolic(size) or is_array(size):
             return
@@ -55,22 +70,21 @@ class SinglePass(Job):
     def resolved(self, model: Model, device: Device) -> SinglePass:
         """The job with number format and size of the input settled."""
         settled = super().resolved(model, device)
-        if isinstance(model, EncoderModel):
-            if settled.image_size is not None:
-                raise InputError(f"image_size={settled.image_size}: {model.name} is a {model.family}; state sequence")
-            return settled if settled.sequence is not None else replace(settled, sequence=model.context_limit or 512)
-        if settled.sequence is not None:
-            raise InputError(f"sequence={settled.sequence}: {model.name} is a {model.family}; leave it out")
-        if settled.image_size is None and isinstance(model, ForwardModel):
-            return replace(settled, image_size=model.image_size)
-        return settled
+        own, usual = _own_size(model)
+        for name in _SIZES:
+            value = getattr(settled, name)
+            if name != own and value is not None:
+                hint = "leave it out" if own == "image_size" else f"state {own}"
+                raise InputError(f"{name}={value}: {model.name} is a {model.family}; {hint}")
+        return settled if usual is None or getattr(settled, own) is not None else replace(settled, **{own: usual})
 
     @property
     def tokens_out(self) -> Number:
         return self.batch
 
     def _size(self, model: ForwardModel) -> Number:
-        size = model.image_size if self.image_size is None else self.image_size
+        stated: Number | None = getattr(self, model.size_field)
+        size = model.image_size if stated is None else stated
         if model.fixed_size and size != model.image_size:
             raise InputError(
                 f"image_size={size}: {model.name} works on {model.image_size} × {model.image_size} pixels only"
@@ -91,12 +105,13 @@ class SinglePass(Job):
         try:
             graph = as_run(network.graph(step), stack)
         except InputError as error:
-            raise InputError(f"image_size={size} for {network.name}: {error}") from None
+            raise InputError(f"{network.size_field}={size} for {network.name}: {error}") from None
         return Plan(self, (Phase("forward", graph, 1, self.batch, self.batch, True),))
 
     def sizes(self, model: Model) -> tuple[int, int | None]:
-        """Parameters and multiply-accumulates of one image of this size [1], in the convention of timm's tables."""
+        """Parameters and multiply-accumulates of one sample of this size [1], in the convention of timm's tables."""
         if isinstance(model, EncoderModel):
             return super().sizes(model)
-        counts = _vision_model(model, self).counts(self.image_size)
+        network = _vision_model(model, self)
+        counts = network.counts(getattr(self, network.size_field))
         return counts.parameters, counts.macs

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from perfsim.architectures.vision.affnet import AffNet
+from perfsim.architectures.vision.audio import AudioModel
 from perfsim.architectures.vision.cascade import CascadeVit
 from perfsim.architectures.vision.convfirst import ConvFirst
 from perfsim.architectures.vision.convnext import ConvNext
@@ -23,6 +24,7 @@ from perfsim.architectures.vision.ghostnet import GhostNet
 from perfsim.architectures.vision.halonet import HaloNet
 from perfsim.architectures.vision.hunyuan import HunyuanDit
 from perfsim.architectures.vision.inception import InceptionV3
+from perfsim.architectures.vision.keyword import MatchboxNet, TcResNet
 from perfsim.architectures.vision.kl_decoder import KlDecoder
 from perfsim.architectures.vision.listed import ListedNet
 from perfsim.architectures.vision.mixnet import MixNet
@@ -33,6 +35,7 @@ from perfsim.architectures.vision.mobilevit import MobileVit, MobileVitV2
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import ImageStep, Net
 from perfsim.architectures.vision.nextvit import NextVit
+from perfsim.architectures.vision.recurrent import RecurrentNet
 from perfsim.architectures.vision.regnet import RegNet
 from perfsim.architectures.vision.resnet import ResNet
 from perfsim.architectures.vision.sana import Sana
@@ -42,6 +45,7 @@ from perfsim.architectures.vision.shvit import SHViT
 from perfsim.architectures.vision.simplenet import SimpleNet
 from perfsim.architectures.vision.squeezenet import SqueezeNet
 from perfsim.architectures.vision.swin import Swin
+from perfsim.architectures.vision.tdnn import EcapaTdnn, TimeDelayNet
 from perfsim.architectures.vision.unet import Unet
 from perfsim.architectures.vision.vgg import AlexNet, Vgg
 from perfsim.architectures.vision.video import SlowFast, VideoResNet
@@ -52,6 +56,7 @@ __all__ = [
     "VISION_FAMILIES",
     "AffNet",
     "AlexNet",
+    "AudioModel",
     "CascadeVit",
     "ConvFirst",
     "ConvNext",
@@ -62,6 +67,7 @@ __all__ = [
     "Detr",
     "Dit",
     "DroneNet",
+    "EcapaTdnn",
     "EfficientMod",
     "EfficientVMamba",
     "EfficientViM",
@@ -75,6 +81,7 @@ __all__ = [
     "InceptionV3",
     "KlDecoder",
     "ListedNet",
+    "MatchboxNet",
     "MixNet",
     "Mmdit",
     "MobileNet",
@@ -85,6 +92,7 @@ __all__ = [
     "Net",
     "NextVit",
     "PixArt",
+    "RecurrentNet",
     "RegNet",
     "ResNet",
     "SHViT",
@@ -95,6 +103,8 @@ __all__ = [
     "SlowFast",
     "SqueezeNet",
     "Swin",
+    "TcResNet",
+    "TimeDelayNet",
     "Unet",
     "VMamba",
     "Vgg",
@@ -117,6 +127,7 @@ VISION_FAMILIES: Mapping[str, type[VisionModel]] = MappingProxyType(
         "detr": Detr,
         "dit": Dit,
         "drone": DroneNet,
+        "ecapa-tdnn": EcapaTdnn,
         "efficientmod": EfficientMod,
         "efficientvim": EfficientViM,
         "efficientvit": EfficientVit,
@@ -130,6 +141,7 @@ VISION_FAMILIES: Mapping[str, type[VisionModel]] = MappingProxyType(
         "kl-decoder": KlDecoder,
         "sana": Sana,
         "listed": ListedNet,
+        "matchboxnet": MatchboxNet,
         "mixnet": MixNet,
         "mmdit": Mmdit,
         "mobilenet": MobileNet,
@@ -138,6 +150,7 @@ VISION_FAMILIES: Mapping[str, type[VisionModel]] = MappingProxyType(
         "mobilevit-v2": MobileVitV2,
         "nextvit": NextVit,
         "pixart": PixArt,
+        "recurrent": RecurrentNet,
         "regnet": RegNet,
         "resnet": ResNet,
         "shufflenet": ShuffleNet,
@@ -147,6 +160,8 @@ VISION_FAMILIES: Mapping[str, type[VisionModel]] = MappingProxyType(
         "slowfast": SlowFast,
         "squeezenet": SqueezeNet,
         "swin": Swin,
+        "tc-resnet": TcResNet,
+        "time-delay": TimeDelayNet,
         "unet": Unet,
         "vgg": Vgg,
         "video-resnet": VideoResNet,

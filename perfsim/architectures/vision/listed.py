@@ -11,13 +11,14 @@ from typing import ClassVar
 from perfsim.architectures.vision.model import VisionModel
 from perfsim.architectures.vision.net import Net
 from perfsim.errors import ConfigError
-from perfsim.ops import Pool, Resize, conv_kind
+from perfsim.ops import ChannelShuffle, Pool, Resize, conv_kind
 from perfsim.quantities.numbers import Number, ceil_div, maximum
 
 __all__ = ["ListedLayer", "ListedNet"]
 
-_ACTIVATIONS = ("relu", "relu6", "silu", "hardswish", "sigmoid", "softmax", "gelu")
-_KINDS = ("conv", "dw", "max", "mean", "global", "linear", "add", "join", "up", "part")
+_ACTIVATIONS = ("relu", "relu6", "silu", "hardswish", "sigmoid", "gelu")
+_WORDS = ("bare", "valid", "flatten", "first", "smooth")
+_KINDS = ("conv", "dw", "max", "mean", "global", "linear", "add", "join", "up", "part", "down", "shuffle")
 _OPTION = re.compile(r"([ckspgf])(\d+)(?:x(\d+))?")
 
 
@@ -26,10 +27,11 @@ class ListedLayer:
     """One layer, written like ``fire2: conv c64 k3 s2 relu < pool1``.
 
     name: before the colon, what later layers call its output; kind: ``conv``, ``dw`` (depthwise), ``max`` and ``mean``
-    (pooling), ``global`` (mean over the map), ``linear``, ``add``, ``join`` (channels side by side), ``up`` (nearest
-    neighbours) or ``part`` (c of the channels, the last ones); options: c channels, k kernel, s stride, p padding per
-    end, g groups, f factor, each a number or ``rows x columns``; words: an activation, ``bare`` (no batch norm but a
-    bias), ``valid`` (no padding), ``flatten``; sources: behind ``<``, the layer before where it is left out.
+    (pooling), ``global`` (mean over the map), ``linear``, ``add``, ``join`` (channels side by side), ``up`` and
+    ``down`` (nearest neighbours), ``shuffle`` (of g groups) or ``part`` (c of the channels, the last ones, or the first
+    ones with ``first``); options: c channels, k kernel, s stride, p padding per end, g groups, f factor, each a number
+    or ``rows x columns``; words: an activation, ``bare`` (no batch norm but a bias), ``valid`` (no padding),
+    ``flatten``, ``smooth`` (linear interpolation); sources: behind ``<``, the layer before where it is left out.
     """
 
     name: str
@@ -53,7 +55,7 @@ class ListedLayer:
         matches = [(item, _OPTION.fullmatch(item)) for item in items]
         options = {m[1]: (int(m[2]), int(m[3] or m[2])) for _, m in matches if m}
         words = tuple(item for item, m in matches if not m)
-        wrong = [w for w in words if w not in (*_ACTIVATIONS, "bare", "valid", "flatten")]
+        wrong = [w for w in words if w not in (*_ACTIVATIONS, *_WORDS)]
         if not name.strip() or kind not in _KINDS or wrong:
             raise ConfigError(
                 f'{model}: layer "{text}": expected a text such as "stem: conv c32 k3 s2 relu" or "sum: add < a b", '
@@ -162,18 +164,30 @@ def _add(net: Net, layer: ListedLayer, sources: list[str]) -> str:
 
 def _part(net: Net, layer: ListedLayer, sources: list[str]) -> str:
     kept = layer.one("c", 1)
-    return net.split(layer.name, sources[0], (net.channels(sources[0]) - kept, kept))[1]
+    rest = net.channels(sources[0]) - kept
+    if "first" in layer.words:
+        return net.split(layer.name, sources[0], (kept, rest))[0]
+    return net.split(layer.name, sources[0], (rest, kept))[1]
 
 
-def _up(net: Net, layer: ListedLayer, sources: list[str]) -> str:
-    y: str = net.builder.add(Resize, layer.name, (sources[0],), factor=layer.one("f", 2), size=(), function="nearest")
+def _resize(net: Net, layer: ListedLayer, sources: list[str]) -> str:
+    factor, function = layer.one("f", 2), "bilinear" if "smooth" in layer.words else "nearest"
+    spatial = net.builder.shape(sources[0])[2:]
+    size = tuple(n // factor for n in spatial) if layer.kind == "down" else ()
+    y: str = net.builder.add(Resize, layer.name, (sources[0],), factor=factor, size=size, function=function)
+    return y
+
+
+def _shuffle(net: Net, layer: ListedLayer, sources: list[str]) -> str:
+    y: str = net.builder.add(ChannelShuffle, layer.name, (sources[0],), groups=layer.one("g", 2))
     return y
 
 
 _BUILDERS: Mapping[str, Callable[[Net, ListedLayer, list[str]], str]] = MappingProxyType(
     {
         "conv": _conv, "dw": _conv, "max": _pool, "mean": _pool, "linear": _linear, "add": _add, "part": _part,
-        "up": _up, "global": lambda net, layer, sources: net.global_pool(layer.name, sources[0]),
+        "up": _resize, "down": _resize, "shuffle": _shuffle,
+        "global": lambda net, layer, sources: net.global_pool(layer.name, sources[0]),
         "join": lambda net, layer, sources: net.join(layer.name, *sources),
     }
 )  # fmt: skip

@@ -73,29 +73,28 @@ class Net:
 
     def conv(
         self, name: str, x: str, out: int, kernel: PerAxis = 1, stride: PerAxis = 1, *, groups: int = 1,
-        padding: int | None = None, bias: bool = False, tokens: bool = False,
+        padding: int | None = None, bias: bool = False, tokens: bool = False, dilation: PerAxis = 1,
     ) -> str:  # fmt: skip
-        """Convolution to ``out`` channels; ``padding`` per end, by default half the kernel."""
-        taps, steps = self.per_axis(x, kernel), self.per_axis(x, stride)
+        """Convolution to ``out`` channels; ``padding`` per end, by default half of what the kernel spans."""
+        taps, steps, spread = self.per_axis(x, kernel), self.per_axis(x, stride), self.per_axis(x, dilation)
         width = self.channels(x)
         inputs: tuple[str, ...] = (x, self.weight(f"{name}.weight", groups, out // groups, width // groups, *taps))
         if bias:
             inputs = (*inputs, self.weight(f"{name}.bias", out))
-        pads = tuple(2 * ((k - 1) // 2 if padding is None else padding) for k in taps)
+        spans = zip(taps, spread, strict=True)
+        pads = tuple(2 * ((k - 1) // 2 * apart if padding is None else padding) for k, apart in spans)
         kind = conv_kind(groups=groups, inputs=width, kernel=taps)
-        y: str = self.builder.add(
-            kind, name, inputs, stride=steps, padding=pads, dilation=(1,) * len(taps), tokens=tokens
-        )  # fmt: skip
+        y: str = self.builder.add(kind, name, inputs, stride=steps, padding=pads, dilation=spread, tokens=tokens)
         return y
 
     def conv_norm(
         self, name: str, x: str, out: int, kernel: PerAxis = 1, stride: PerAxis = 1, *, groups: int = 1,
-        padding: int | None = None, act: str = "relu", bias: bool = False,
+        padding: int | None = None, act: str = "relu", bias: bool = False, dilation: PerAxis = 1,
     ) -> str:  # fmt: skip
         """Convolution, batch norm (folded into it or not), activation (``""`` for none)."""
-        folded = self.step.fold
-        y = self.conv(name, x, out, kernel, stride, groups=groups, padding=padding, bias=bias or folded)
-        if not folded:
+        biased = bias or self.step.fold
+        y = self.conv(name, x, out, kernel, stride, groups=groups, padding=padding, bias=biased, dilation=dilation)
+        if not self.step.fold:
             y = self.batch_norm(f"{name}.norm", y)
         return self.act(f"{name}.act", y, act)
 

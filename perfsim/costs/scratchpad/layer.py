@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from perfsim.costs.lowering import Kernel
 from perfsim.errors import InputError
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
-from perfsim.ops import Conv, DepthwiseConv, Linear, Pool
+from perfsim.ops import Conv, DepthwiseConv, Linear, Lstm, Pool
+from perfsim.quantities.numbers import Number
 
-__all__ = ["Layer", "layer_of"]
+__all__ = ["Box", "Layer", "layer_of"]
 
 FEW = 4
 """Input channels up to which a dense convolution is a first layer: they fill no SIMD register of int8 numbers twice."""
@@ -29,7 +30,9 @@ class Layer:
     source, target: channels, rows and columns of the features read and written; kernel, stride: rows and columns of the
     window; macs: of one image [1]; element: bytes of one number [byte]; weights: bytes of all weights [byte];
     operands: further feature maps of the target's size that are read, e.g. the other side of an addition [1]; kept:
-    share of the target that is written, less than all where it is a sum over the positions [1].
+    share of the target that is written, less than all where it is a sum over the positions [1]; dilation: distance of
+    the window's taps, rows and columns [1]; passes: how often weights that come in pieces are needed, once per position
+    where each waits for the one before [1].
     """
 
     kind: str
@@ -43,6 +46,8 @@ class Layer:
     weights: float
     operands: int = 0
     kept: float = 1.0
+    dilation: tuple[int, int] = (1, 1)
+    passes: int = 1
 
     @property
     def channelwise(self) -> bool:
@@ -66,9 +71,8 @@ class Layer:
 
     def window(self, rows: int, columns: int) -> tuple[int, int]:
         """Rows and columns of the input, padding included, that a tile of the output needs [1]."""
-        first = (rows - 1) * self.stride[0] + self.kernel[0]
-        second = (columns - 1) * self.stride[1] + self.kernel[1]
-        return first, second
+        first, second = (apart * (taps - 1) + 1 for apart, taps in zip(self.dilation, self.kernel, strict=True))
+        return (rows - 1) * self.stride[0] + first, (columns - 1) * self.stride[1] + second
 
 
 def layer_of(kernel: Kernel, graph: OperatorGraph) -> Layer:
@@ -96,21 +100,33 @@ def layer_of(kernel: Kernel, graph: OperatorGraph) -> Layer:
     features = [name for _, name in kernel.reads if tensors[name].role in (Role.ACTIVATION, Role.INPUT)]
     build = next((make for base, make in _BUILDERS.items() if isinstance(lead, base)), _elementwise)
     kind, box, window, stride = build(lead, tensors)
-    batch, out = _box(tensors[lead.outputs[0]])
+    batch, out = _box(tensors[lead.outputs[0]], isinstance(lead, Conv | Pool) and not getattr(lead, "tokens", False))
+    passes = out[1] if isinstance(lead, Lstm) else 1
+    if passes > 1:  # each position waits for the one before, and reads all weights again
+        batch, out = batch * passes, (out[0], 1, 1)
     macs = sum(int(op.work(tensors).flops) for op in kernel.operators if op is lead) // (2 * batch)
     matrix = kind not in ("pool", "elementwise")
     return Layer(
         kind, batch, box, box if kind == "pool" and out[1:] == (1, 1) else out, window, stride,
         macs if matrix else 0, source.dtype.bits / 8, float(weights), max(0, len(features) - 1),
         1 / math.prod(box[1:]) if kind == "pool" and out[1:] == (1, 1) else 1.0,
+        _plane(lead.dilation) if isinstance(lead, Conv) else (1, 1), passes,
     )  # fmt: skip
 
 
-def _box(tensor: Tensor) -> tuple[int, Box]:
-    """Images, and channels, rows and columns of each; what is no map is one position per row."""
+def _plane(sizes: Sequence[Number]) -> tuple[int, int]:
+    """Rows and columns of what has one spatial axis, two, or more."""
+    return int(sizes[0]), int(sizes[-1]) if len(sizes) > 1 else 1
+
+
+def _box(tensor: Tensor, channels_second: bool = False) -> tuple[int, Box]:
+    """Images, and channels, rows and columns of each; what is no map is one position per row.
+
+    channels_second: whether three axes are those of a sequence, (batch, channels, positions), not of tokens.
+    """
     shape = tensor.shape
-    if len(shape) == 4:
-        return int(shape[0]), (int(shape[1]), int(shape[2]), int(shape[3]))
+    if len(shape) == 4 or (len(shape) == 3 and channels_second):
+        return int(shape[0]), (int(shape[1]), *_plane(shape[2:]))
     rows = math.prod(int(n) for n in shape[1:-1])
     return int(shape[0]), (int(shape[-1]), rows, 1)
 
@@ -120,10 +136,9 @@ _Parts = tuple[str, Box, tuple[int, int], tuple[int, int]]
 
 def _conv(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
     assert isinstance(op, Conv)
-    taps = tuple(int(n) for n in tensors[op.inputs[1]].shape[3:])
-    groups = int(tensors[op.inputs[1]].shape[0])
-    _, (channels, rows, columns) = _box(tensors[op.inputs[0]])
-    window, stride = (taps[0], taps[-1]), (int(op.stride[0]), int(op.stride[-1]))
+    groups, _, _, *taps = tensors[op.inputs[1]].shape
+    _, (channels, rows, columns) = _box(tensors[op.inputs[0]], channels_second=True)
+    window, stride = _plane(taps), _plane(op.stride)
     if isinstance(op, DepthwiseConv):
         return "depthwise", (channels, rows, columns), window, stride
     if window == (1, 1):
@@ -138,10 +153,14 @@ def _linear(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
     return "linear", (int(matrix.k), rows, 1), (1, 1), (1, 1)
 
 
+def _recurrent(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
+    inputs, hidden = (int(tensors[name].shape[0]) for name in op.inputs[1:3])
+    return "linear", (inputs + hidden, 1, 1), (1, 1), (1, 1)
+
+
 def _pool(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
     assert isinstance(op, Pool)
-    window = (int(op.kernel[0]), int(op.kernel[-1]))
-    return "pool", _box(tensors[op.inputs[0]])[1], window, (int(op.stride[0]), int(op.stride[-1]))
+    return "pool", _box(tensors[op.inputs[0]], channels_second=True)[1], _plane(op.kernel), _plane(op.stride)
 
 
 def _elementwise(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
@@ -154,5 +173,5 @@ def _elementwise(op: Operator, tensors: Mapping[str, Tensor]) -> _Parts:
 
 
 _BUILDERS: Mapping[type[Operator], Callable[[Operator, Mapping[str, Tensor]], _Parts]] = MappingProxyType(
-    {Conv: _conv, Linear: _linear, Pool: _pool}
+    {Conv: _conv, Linear: _linear, Lstm: _recurrent, Pool: _pool}
 )

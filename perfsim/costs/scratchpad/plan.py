@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from perfsim.costs.lowering import Kernel
@@ -11,7 +11,7 @@ from perfsim.costs.scratchpad.layer import Layer, layer_of
 from perfsim.costs.scratchpad.rates import Machine
 from perfsim.costs.scratchpad.room import Misfit, Room, rooms
 from perfsim.costs.scratchpad.stream import Streaming, first_pieces, streaming
-from perfsim.costs.scratchpad.tiles import Tiling, best_tiling, smallest_tiling
+from perfsim.costs.scratchpad.tiles import Outside, Tiling, best_tiling, smallest_tiling
 from perfsim.graph import OperatorGraph
 
 __all__ = ["LayerPlan", "NetworkPlan", "plan_network"]
@@ -116,9 +116,12 @@ def plan_network(
     names: of the kernels; order: indices of the kernels in the order in which they run, repetitions included.
     """
     layers = [layer_of(kernel, graph) for kernel in kernels]
-    cuts = {layer: best_tiling(layer, machine) for layer in set(layers)}
     room, misfits, spilled = rooms(kernels, layers, graph, machine.l2)
-    misfits += [_too_large(name, layer, machine) for name, layer in zip(names, layers, strict=True) if not cuts[layer]]
+    passing = [_outside(*pair) if machine.planar else Outside() for pair in zip(kernels, room, strict=True)]
+    cuts = [best_tiling(layer, machine, outside) for layer, outside in zip(layers, passing, strict=True)]
+    room = [_in_tiles(*pair) if machine.planar else pair[0] for pair in zip(room, cuts, strict=True)]
+    homeless = [pair for pair, cut in zip(zip(names, layers, strict=True), cuts, strict=True) if cut is None]
+    misfits += [_too_large(name, layer, machine) for name, layer in homeless]
     all_weights = sum(layers[index].weights for index in order)
     resident = all_weights + max(r.live for r in room) <= machine.l2
     if spilled + (0 if resident else all_weights) > machine.capacity:
@@ -129,13 +132,26 @@ def plan_network(
                 all_weights + spilled, machine.capacity,
             )
         )
-    streams = streaming(layers, room, [cuts[layer] for layer in layers], order, machine, resident)
+    streams = streaming(layers, room, cuts, order, machine, resident)
     misfits += [] if resident else first_pieces(names, layers, room, machine)
     plans = tuple(
-        LayerPlan(names[i], layer, cuts[layer], room[i], streams[i], machine.clock, machine.rate(layer.kind).activity)
+        LayerPlan(names[i], layer, cuts[i], room[i], streams[i], machine.clock, machine.rate(layer.kind).activity)
         for i, layer in enumerate(layers)
     )
     return NetworkPlan(plans, resident, tuple(misfits))
+
+
+def _outside(kernel: Kernel, room: Room) -> Outside:
+    """Which maps of a kernel pass from and to main memory."""
+    touched = ({name for _, name in side} & set(room.spilled) for side in (kernel.reads, kernel.writes))
+    return Outside(*(len(names) for names in touched))
+
+
+def _in_tiles(room: Room, cut: Tiling | None) -> Room:
+    """The room of a layer whose features pass in the tiles of the inner scratchpad, not in strips of rows."""
+    if cut is None or not room.spilled:
+        return room
+    return replace(room, traffic=cut.passed, strip=cut.passed / cut.tiles, copies=cut.copies)
 
 
 def _too_large(name: str, layer: Layer, machine: Machine) -> Misfit:

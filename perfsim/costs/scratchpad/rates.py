@@ -10,7 +10,7 @@ from perfsim.graph import Unit
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number, ceil_div
 
-__all__ = ["KINDS", "KernelRate", "Machine", "kernel_cycles", "machine_of"]
+__all__ = ["KINDS", "KernelRate", "Machine", "kernel_cycles", "machine_of", "transfer_runtime"]
 
 KINDS = ("pointwise", "first", "conv", "depthwise", "linear", "pool", "elementwise")
 """Kinds of layer that a library has kernels of its own for."""
@@ -26,7 +26,9 @@ class KernelRate:
     rate: multiply-accumulates per cycle in the inner loop [1]; per_output: cycles per output, to start and requantise
     its sum [1]; per_input: cycles per run of neighbouring numbers that is gathered into a working buffer [1]; cores:
     that take part [1]; activity: share of the cores' full power that the kernel draws [1]; lanes: products of one
-    output that a core takes at once, so that the last of ``products / lanes`` rounds may be part empty [1].
+    output that a core takes at once, so that the last of ``products / lanes`` rounds may be part empty [1];
+    by_channel: whether the cores share the output channels of a tile, not its positions; simd: products of one output
+    that an instruction takes, where those that fill none take one each [1].
     """
 
     rate: float
@@ -35,11 +37,16 @@ class KernelRate:
     cores: int
     activity: float
     lanes: int = 1
+    by_channel: bool = False
+    simd: int = 1
 
     def filled(self, products: float) -> float:
         """Share of the lanes that ``products`` per output keep busy [1]."""
+        if not products:
+            return 1.0
+        whole, rest = divmod(products, self.simd)
         rounds = ceil_div(products, self.lanes)
-        return float(products / (self.lanes * rounds)) if products else 1.0
+        return float(products / (self.lanes * rounds) * products / (self.simd * (whole + rest)))
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ class Machine:
     layer [cycle]; stream, stream_setup: from main memory [byte/s], [s]; stream_limit: largest weights whose
     streaming is hidden behind the arithmetic of their own layer [byte]; capacity: of main memory [byte]; rates: in
     the order of :data:`KINDS`; outer: name of the level from which the DMA fills the inner scratchpad, l2, or main
-    memory where that is the only scratchpad.
+    memory where that is the only scratchpad; line_setup: where features lie plane by plane, what each channel of a tile
+    costs that passes from or to main memory [s]; 0 where strips of rows pass as they lie.
     """
 
     clock: float
@@ -67,6 +75,12 @@ class Machine:
     capacity: float
     rates: tuple[KernelRate, ...]
     outer: str = "l2"
+    line_setup: float = 0.0
+
+    @property
+    def planar(self) -> bool:
+        """Whether features in main memory pass in the tiles of the inner scratchpad, channel by channel."""
+        return self.line_setup > 0
 
     def rate(self, kind: str) -> KernelRate:
         """The cost of one kind of layer."""
@@ -88,6 +102,11 @@ def kernel_cycles(
        of 4 outputs and 2 positions behind an image-to-column copy, then requantisation.
     """
     return (macs / rate + outputs * per_output + gathered * per_input) / cores
+
+
+def transfer_runtime(*, nbytes: float, pieces: float, bandwidth: float, setup: float) -> float:
+    """Time of copying from or to main memory [s]: nbytes [byte] in ``pieces`` copies; bandwidth [byte/s]; setup [s]."""
+    return nbytes / bandwidth + pieces * setup
 
 
 def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
@@ -126,6 +145,7 @@ def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
         stream=float(device.bandwidth), stream_setup=float(setup),
         stream_limit=float(stack.get("tiling.stream_limit", float("inf"))),
         capacity=float(device.capacity), rates=tuple(_rate(kind, device, stack, dtype, clock) for kind in KINDS),
+        line_setup=float(stack.get("tiling.line_overhead", 0.0)) / float(device.get("clock.fabric", clock)),
     )  # fmt: skip
 
 
@@ -135,7 +155,11 @@ def _rate(kind: str, device: Device, stack: Stack, dtype: DType, clock: Number) 
     cores = int(stack.get(f"kernel.{kind}.cores", given))
     peak = float(device.peak(Unit.VECTOR, dtype)) / 2 / float(clock) / cores
     stated = stack.get(f"kernel.{kind}.rate")
-    lanes = int(device.get("units.array_rows", 1)) if stated is None else 1
+    rows = int(device.get("units.array_rows", 1)) if stated is None else 1
+    lanes = int(stack.get(f"kernel.{kind}.lanes", rows))
     per_output, per_input = (float(stack.get(f"kernel.{kind}.{what}", 0.0)) for what in ("per_output", "per_input"))
     activity = float(stack.get(f"kernel.{kind}.activity", 1.0))
-    return KernelRate(peak if stated is None else float(stated), per_output, per_input, cores, activity, lanes)
+    by_channel = bool(stack.get(f"kernel.{kind}.by_channel", 0))
+    simd = int(stack.get(f"kernel.{kind}.simd", 1))
+    rate = peak if stated is None else float(stated)
+    return KernelRate(rate, per_output, per_input, cores, activity, lanes, by_channel, simd)

@@ -35,13 +35,14 @@ class Room:
 
     live: bytes of features in it, with buffers for those that pass through [byte]; spilled: names of the features that
     the layer reads from or writes to main memory; traffic: their bytes [byte]; strip: bytes of the first piece of
-    them, which nothing hides [byte].
+    them, which nothing hides [byte]; copies: in how many copies they pass [1].
     """
 
     live: float
     spilled: tuple[str, ...]
     traffic: float
     strip: float
+    copies: int = 0
 
 
 def rooms(
@@ -71,7 +72,8 @@ def rooms(
         strips = {n: _strip(n, sizes, layers[index], graph) for n in touched}
         live = sum(sizes[n] for n in names - spilled) + sum(2 * strip for strip in strips.values())
         ordered = tuple(sorted(touched))
-        found.append(Room(live, ordered, sum(sizes[n] for n in touched), sum(strips.values())))
+        passed = sum(sizes[n] for n in touched)
+        found.append(Room(live, ordered, passed, sum(strips.values()), 2 * len(touched)))
     return found, misfits, max(sum(sizes[n] for n in names & spilled) for names in alive)
 
 
@@ -102,4 +104,4 @@ def _strip(name: str, sizes: dict[str, float], layer: Layer, graph: OperatorGrap
     """Bytes of the rows that a layer needs of a map at once: its window and the next step [byte]."""
     shape = graph.tensors[name].shape
     rows = int(shape[2]) if len(shape) == 4 else 1
-    return sizes[name] * min(1.0, (layer.kernel[0] + layer.stride[0]) / rows)
+    return sizes[name] * min(1.0, (layer.window(1, 1)[0] + layer.stride[0]) / rows)

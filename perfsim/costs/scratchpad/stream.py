@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from perfsim.costs.scratchpad.layer import Layer
-from perfsim.costs.scratchpad.rates import Machine
+from perfsim.costs.scratchpad.rates import Machine, transfer_runtime
 from perfsim.costs.scratchpad.room import Misfit, Room
 from perfsim.costs.scratchpad.tiles import BLOCK, Tiling
 
-__all__ = ["Streaming", "first_pieces", "overlapped_runtime", "streaming", "transfer_runtime"]
+__all__ = ["Streaming", "first_pieces", "overlapped_runtime", "streaming"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,6 @@ class Streaming:
     traffic: float
     busy: float
     exposed: float
-
-
-def transfer_runtime(*, nbytes: float, pieces: int, bandwidth: float, setup: float) -> float:
-    """Time of copying from main memory [s]: nbytes [byte] in ``pieces`` copies; bandwidth [byte/s]; setup [s] each."""
-    return nbytes / bandwidth + pieces * setup
 
 
 def overlapped_runtime(*, load: float, compute: float, pieces: int, restart: float = 0.0) -> float:
@@ -122,17 +117,19 @@ def _modes(
 ) -> Iterator[_Mode]:
     """The ways that fit. beside: whether the weights fit beside the layer before."""
     time = 0.0 if cut is None else cut.total / machine.clock
-    spill = _copy(here.traffic, 2 * len(here.spilled), machine)
+    setup = machine.line_setup or machine.stream_setup
+    spill = transfer_runtime(nbytes=here.traffic, pieces=here.copies, bandwidth=machine.stream, setup=setup)
     chip = max(time, spill)
-    wait = chip - time + here.strip / machine.stream
+    wait = chip - time + (spill * here.strip / here.traffic if here.traffic else 0.0)
     if resident or not layer.weights:
         kept = Streaming("resident" if layer.weights else "none", 1, here.traffic, spill, wait)
         yield _Mode(kept, 0.0, chip - spill)
         return
 
     def taken(mode: str, pieces: int, exposed: float) -> Streaming:
-        busy = spill + _copy(layer.weights, pieces, machine)
-        return Streaming(mode, pieces, here.traffic + layer.weights, busy, wait + exposed)
+        times = layer.passes if pieces > 1 else 1
+        busy = spill + times * _copy(layer.weights, pieces, machine)
+        return Streaming(mode, pieces, here.traffic + times * layer.weights, busy, wait + exposed)
 
     least, whole = _least_pieces(layer, here, machine), _copy(layer.weights, 1, machine)
     if least == 1:
@@ -143,7 +140,8 @@ def _modes(
         yield _Mode(found, 0.0, max(0.0, runtime - found.busy))
     elif least > 1:
         pieces = max(least, 1 if cut is None else math.ceil(layer.target[0] / cut.channels))
-        yield _Mode(taken("serial", pieces, _copy(layer.weights, pieces, machine)), 0.0, chip - spill)
+        exposed = layer.passes * _copy(layer.weights, pieces, machine)
+        yield _Mode(taken("serial", pieces, exposed), 0.0, chip - spill)
 
 
 def _copy(nbytes: float, pieces: int, machine: Machine) -> float:
@@ -155,7 +153,7 @@ def _overlapped(layer: Layer, cut: Tiling | None, chip: float, least: int, machi
     restart = 0.0 if cut is None else (machine.layer_overhead + cut.fill) / machine.clock
 
     def runtime(pieces: int) -> tuple[float, int]:
-        load = _copy(layer.weights, pieces, machine)
+        load = layer.passes * _copy(layer.weights, pieces, machine)
         return overlapped_runtime(load=load, compute=chip, pieces=pieces, restart=restart), pieces
 
     least = max(2, least)

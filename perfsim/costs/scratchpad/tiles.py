@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from perfsim.costs.scratchpad.layer import Layer
-from perfsim.costs.scratchpad.rates import KernelRate, Machine, kernel_cycles
+from perfsim.costs.scratchpad.layer import Box, Layer
+from perfsim.costs.scratchpad.rates import KernelRate, Machine, kernel_cycles, transfer_runtime
 
-__all__ = ["Tiling", "best_tiling", "smallest_tiling", "tiled_cycles"]
+__all__ = ["Outside", "Tiling", "best_tiling", "smallest_tiling", "tiled_cycles"]
 
 BLOCK = 4
 """Output channels are cut in multiples of it, as the kernels compute four at a time."""
@@ -28,10 +28,21 @@ GAP = 1e-3
 """Share by which a cut that was not tried could be faster than the one found [1]."""
 
 GATHERED = ("first", "conv")
-"""Kinds whose windows are gathered into a row of the working buffer."""
+"""Kinds whose windows span planes: gathered into a row of the working buffer, or taken plane by plane."""
+
+COLUMNS = 4
+"""Positions that cores which share channels gather at a time."""
 
 ACCUMULATOR = 4
 """Bytes of a partial sum, where the input channels are cut, too [byte]."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Maps of a layer that lie in main memory and pass tile by tile: how many are read, how many are written [1]."""
+
+    sources: int = 0
+    targets: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,8 @@ class Tiling:
     channels, rows, columns: of a tile of the output; inner: input channels of a tile; tiles: how many in all [1];
     source, weights, target: bytes of one tile of each [byte]; scratch: working buffers [byte]; used: bytes of the
     inner scratchpad, moving parts twice [byte]; compute, dma, fill: cycles of arithmetic, of transfers, and of what
-    precedes the first and follows the last tile [cycle]; total [cycle]; moved: bytes between the scratchpads [byte].
+    precedes the first and follows the last tile [cycle]; total [cycle]; moved: bytes between the scratchpads [byte];
+    passed: bytes of features from and to main memory [byte]; copies: in how many copies they pass [1].
     """
 
     channels: int
@@ -59,6 +71,8 @@ class Tiling:
     fill: float
     total: float
     moved: float
+    passed: float = 0.0
+    copies: int = 0
 
 
 def tiled_cycles(
@@ -80,16 +94,17 @@ def _sizes(size: int, multiple: int = 1) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=16384)
-def best_tiling(layer: Layer, machine: Machine) -> Tiling | None:
+def best_tiling(layer: Layer, machine: Machine, outside: Outside = Outside()) -> Tiling | None:
     """The fastest cut that fits the inner scratchpad; None if not even the smallest tile fits.
 
-    Input channels are cut only where nothing fits otherwise: their partial sums are four times as wide.
+    Input channels are cut only where nothing fits otherwise: their partial sums are four times as wide. Where features
+    pass from or to main memory meanwhile, the longer of the two times is the least.
     """
     inner_cuts = (layer.source[0],) if layer.channelwise else _sizes(layer.source[0], BLOCK)
     for inner in inner_cuts:
         best: Tiling | None = None
-        for candidate in _candidates(layer, machine, inner):
-            if best is None or candidate.total < best.total:
+        for candidate in _candidates(layer, machine, inner, outside):
+            if best is None or _cycles(candidate, machine) < _cycles(best, machine):
                 best = candidate
         if best is not None:
             return best
@@ -100,18 +115,27 @@ def smallest_tiling(layer: Layer, machine: Machine) -> Tiling:
     """The cut with the smallest tiles, whether it fits or not."""
     channels, inner = (1, layer.source[0]) if layer.channelwise else (BLOCK, min(BLOCK, layer.source[0]))
     endless = replace(machine, l1=math.inf)
-    found = _cut(layer, endless, machine.rate(layer.kind), (min(channels, layer.target[0]), 1, 1), inner)
+    tile = (min(channels, layer.target[0]), 1, 1)
+    found = _cut(layer, endless, machine.rate(layer.kind), tile, inner, Outside())
     assert found is not None
     return found
 
 
-def _candidates(layer: Layer, machine: Machine, inner: int) -> Iterator[Tiling]:
+def _cycles(cut: Tiling, machine: Machine) -> float:
+    """Time of a cut, its passing features included [cycle]."""
+    bus = transfer_runtime(nbytes=cut.passed, pieces=cut.copies, bandwidth=machine.stream, setup=machine.line_setup)
+    return max(cut.total, bus * machine.clock)
+
+
+def _candidates(layer: Layer, machine: Machine, inner: int, outside: Outside) -> Iterator[Tiling]:
     """Cuts that fit, leaving out those that more tiles alone make no faster than one already found."""
     rate = machine.rate(layer.kind)
     least = kernel_cycles(
         macs=layer.macs * layer.batch, outputs=layer.outputs * layer.batch, gathered=0, rate=rate.rate,
         per_output=rate.per_output, per_input=0, cores=rate.cores,
     )  # fmt: skip
+    passed = _least_passed(layer, outside)
+    maps = outside.targets + (outside.sources if layer.channelwise else 0)
     best = math.inf
     cuts_c = _sizes(layer.target[0], 1 if layer.channelwise else BLOCK)
     cuts_h, cuts_w = _sizes(layer.target[1]), _sizes(layer.target[2])
@@ -119,7 +143,11 @@ def _candidates(layer: Layer, machine: Machine, inner: int) -> Iterator[Tiling]:
 
     def hopeless(tiles: int) -> bool:
         fixed = tiles * depth * machine.tile_overhead + machine.layer_overhead
-        return bool(max(least, 3 * tiles * depth * machine.dma_setup) + fixed >= best * (1 - GAP))
+        inside = max(least, 3 * tiles * depth * machine.dma_setup) + fixed
+        bus = transfer_runtime(
+            nbytes=passed, pieces=maps * tiles * layer.batch, bandwidth=machine.stream, setup=machine.line_setup
+        )
+        return bool(max(inside, bus * machine.clock) >= best * (1 - GAP))
 
     for channels in cuts_c:
         in_c = math.ceil(layer.target[0] / channels)
@@ -132,13 +160,15 @@ def _candidates(layer: Layer, machine: Machine, inner: int) -> Iterator[Tiling]:
             for columns in cuts_w:
                 if hopeless(in_h * math.ceil(layer.target[2] / columns)):
                     break
-                found = _cut(layer, machine, rate, (channels, rows, columns), inner)
+                found = _cut(layer, machine, rate, (channels, rows, columns), inner, outside)
                 if found is not None:
-                    best = min(best, found.total)
+                    best = min(best, _cycles(found, machine))
                     yield found
 
 
-def _cut(layer: Layer, machine: Machine, rate: KernelRate, tile: tuple[int, int, int], inner: int) -> Tiling | None:
+def _cut(
+    layer: Layer, machine: Machine, rate: KernelRate, tile: tuple[int, int, int], inner: int, outside: Outside
+) -> Tiling | None:
     """One cut with its cost; None if it does not fit."""
     channels, rows, columns = tile
     number = [math.ceil(whole / part) for whole, part in zip(layer.target, tile, strict=True)]
@@ -150,7 +180,7 @@ def _cut(layer: Layer, machine: Machine, rate: KernelRate, tile: tuple[int, int,
     source = depth_of_source * seen * layer.element * (1 + layer.operands)
     weights = layer.weights * channels / layer.target[0] / depth
     target = channels * rows * columns * layer.element * layer.kept
-    scratch = _scratch(layer, rate, window, inner) + (channels * rows * columns * ACCUMULATOR if depth > 1 else 0)
+    scratch = _scratch(layer, rate, tile, window, inner, depth)
     cut_source = spatial * depth * (number[0] if layer.channelwise else 1)
     cut_weights = number[0] * depth
     sizes = ((source, cut_source), (weights, cut_weights), (target, places))
@@ -169,8 +199,35 @@ def _cut(layer: Layer, machine: Machine, rate: KernelRate, tile: tuple[int, int,
         compute=compute, dma=dma, fill=fill, tiles=tiles, tile_overhead=machine.tile_overhead,
         layer_overhead=machine.layer_overhead,
     )  # fmt: skip
+    passed = _passed(layer, (depth_of_source, *window), tile, (cut_source * layer.batch, places * layer.batch), outside)
     parts = (source, weights, target, scratch, used, compute, dma, fill, total, moved)
-    return Tiling(channels, rows, columns, depth_of_source, tiles, *parts)
+    return Tiling(channels, rows, columns, depth_of_source, tiles, *parts, *passed)
+
+
+def _passed(layer: Layer, seen: Box, tile: Box, counts: tuple[int, int], outside: Outside) -> tuple[float, int]:
+    """Bytes and copies of the features that pass, plane by plane, in tiles.
+
+    seen, tile: channels, rows and columns of a tile of the input and of the output; counts: how many of each. The rows
+    of a channel lie together if they are whole, and the channels if all their rows are there.
+    """
+    nbytes, copies = 0.0, 0
+    read = (seen, layer.source, counts[0], outside.sources, 1.0)
+    written = (tile, layer.target, counts[1], outside.targets, layer.kept)
+    for part, whole, count, number, kept in (read, written):
+        channels, rows, columns = (min(size, limit) for size, limit in zip(part, whole, strict=True))
+        nbytes += number * count * channels * rows * columns * layer.element * kept
+        flat = columns == whole[2]
+        copies += number * count * (1 if flat and rows == whole[1] else channels * (1 if flat else rows))
+    return nbytes, copies
+
+
+def _least_passed(layer: Layer, outside: Outside) -> float:
+    """Bytes of passing features that no cut goes below: what is written, and read where windows leave nothing out."""
+    written = outside.targets * layer.outputs * layer.kept
+    whole = all(taps >= step for taps, step in zip(layer.kernel, layer.stride, strict=True))
+    seen = (min(pair) for pair in zip(layer.window(*layer.target[1:]), layer.source[1:], strict=True))
+    read = outside.sources * layer.source[0] * math.prod(seen) if whole else 0
+    return layer.batch * layer.element * (written + read)
 
 
 def _loaded(source: float, weights: float, in_c: int, spatial: int, depth: int, channelwise: bool) -> float:
@@ -184,13 +241,26 @@ def _loaded(source: float, weights: float, in_c: int, spatial: int, depth: int, 
     return min(weights_stay, features_stay)
 
 
-def _scratch(layer: Layer, rate: KernelRate, window: tuple[int, int], inner: int) -> float:
-    """Working buffers of the kernels: two gathered positions per core, or one column of windows [byte]."""
+def _scratch(
+    layer: Layer, rate: KernelRate, tile: tuple[int, int, int], window: tuple[int, int], inner: int, depth: int
+) -> float:
+    """Working buffers of the kernels [byte].
+
+    Cores that share positions gather two of them each, or one column of windows; cores that share channels gather four
+    positions together where the kernel is one product of matrices, and slide over planes with wide sums elsewhere. The
+    lanes of an array read windows where they lie.
+    """
+    sums = ACCUMULATOR * math.prod(tile)
+    if rate.by_channel and layer.kind in (*GATHERED, "depthwise"):
+        return sums
+    wide = sums if depth > 1 else 0
+    if rate.lanes > 1:
+        return wide
     if layer.kind in GATHERED:
-        return 2 * rate.cores * inner * math.prod(layer.kernel) * layer.element
+        return wide + 2 * rate.cores * inner * math.prod(layer.kernel) * layer.element
     if layer.kind == "depthwise":
         return rate.cores * layer.kernel[1] * window[0] * layer.element
-    return 0.0
+    return wide + (COLUMNS * inner * layer.element if rate.by_channel and layer.kind == "pointwise" else 0)
 
 
 def _compute(
@@ -198,17 +268,24 @@ def _compute(
 ) -> float:
     """Cycles of arithmetic of all tiles. Cores share positions, or channels where each channel is its own."""
     channels, rows, columns = tile
-    shared = channels if layer.channelwise or layer.kind == "linear" else rows * columns
+    by_channel = rate.by_channel or layer.channelwise or layer.kind == "linear"
+    shared = channels if by_channel else rows * columns
     even = shared / (rate.cores * math.ceil(shared / rate.cores))
-    if layer.kind in GATHERED:
-        gathered = number[0] * layer.positions * layer.kernel[0]
-    elif layer.channelwise:
-        gathered = layer.target[0] * number[1] * number[2] * math.prod(window)
-    else:
-        gathered = 0
+    gathered = _gathered(layer, rate, number, window)
     cycles = kernel_cycles(
         macs=layer.macs * layer.batch, outputs=layer.outputs * layer.batch, gathered=gathered * layer.batch,
         rate=rate.rate * rate.filled(layer.products), per_output=rate.per_output, per_input=rate.per_input,
         cores=rate.cores * even,
     )  # fmt: skip
     return float(cycles)
+
+
+def _gathered(layer: Layer, rate: KernelRate, number: list[int], window: tuple[int, int]) -> int:
+    """What ``per_input`` counts in one image: what it is depends on how the kernel of this kind reads its input [1]."""
+    if layer.channelwise:
+        return layer.target[0] * number[1] * number[2] * math.prod(window)
+    if layer.kind in GATHERED:
+        return layer.outputs * layer.source[0] if rate.by_channel else number[0] * layer.positions * layer.kernel[0]
+    if layer.kind == "pointwise" and rate.by_channel:
+        return number[0] * layer.positions * layer.source[0]
+    return 0

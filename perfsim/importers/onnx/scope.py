@@ -54,7 +54,6 @@ class Scope:
         self.values: dict[str, Value] = {}
         self.known = known_types(graph, sizes)
         self.readers = consumers_of(graph)
-        self.folded: set[str] = set()
 
     def find(self, name: str) -> Value | None:
         """The value of a name, here or in a scope around."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
-from perfsim.graph.edit import reshaped
+from perfsim.graph.edit import exchanged, reshaped
 from perfsim.ops import Linear
 from perfsim.ops.adapters import AdapterProduct
 from perfsim.ops.experts import distinct_experts
@@ -96,12 +96,9 @@ class ResidentAdapters(PlanRewrite):
     def _adapted(self, phase: Phase) -> Phase:
         if phase.network:
             return phase
-        tensors, operators = dict(phase.graph.tensors), list[Operator]()
-        chosen = {op.name: op for op in self.sites(phase.graph)}
         used = used_adapters(adapters=self.adapters, sequences=phase.sequences)
-        for op in phase.graph.operators:
-            operators += self._hung(chosen[op.name], tensors, used) if op.name in chosen else [op]
-        return replace(phase, graph=reshaped(replace(phase.graph, tensors=tensors, operators=tuple(operators))))
+        hung = exchanged(phase.graph, self.sites(phase.graph), lambda op, tensors: self._hung(op, tensors, used))
+        return replace(phase, graph=reshaped(hung))
 
     def _hung(self, op: Linear, tensors: dict[str, Tensor], used: Number) -> list[Operator]:
         raw = tuple(f"{name}.base" for name in op.outputs)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from perfsim.graph import Operator, OperatorGraph, Role
+from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.graph.edit import exchanged
+from perfsim.ops import FusedAttention, Scores
 from perfsim.ops.cache_edits import CompactCache, ObservedScores
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.quantities.numbers import Number, maximum, minimum
@@ -82,24 +84,18 @@ class CacheEviction(PlanRewrite):
 
     def _measured(self, graph: OperatorGraph) -> OperatorGraph:
         """The prompt with importance and copies behind every attention."""
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        sites = {op.name: op for op in causal_sites(graph)}
-        for op in graph.operators:
-            operators.append(op)
-            site = sites.get(op.name)
-            if site is None:
-                continue
-            kept = tuple(sorted(n for n in caches_of(graph, site) if not tensors[n].view_of))
+
+        def measured(op: FusedAttention | Scores, tensors: dict[str, Tensor]) -> Iterator[Operator]:
+            yield op
+            kept = tuple(sorted(n for n in caches_of(graph, op) if not tensors[n].view_of))
             if not kept:
-                continue
-            queries, keys = (tensors[name] for name in site.inputs[:2])
-            name = f"{op.name}.importance"
-            shape = (queries.shape[0], keys.shape[2], site.context)
+                return
+            queries, keys = (tensors[name] for name in op.inputs[:2])
+            name, shape = f"{op.name}.importance", (queries.shape[0], keys.shape[2], op.context)
             tensors[name] = queries.replace(
                 name=name, shape=shape, dtype=DTYPES["fp32"], role=Role.ACTIVATION, region=op.region
             )
-            operators.append(
-                ObservedScores(f"{name}.score", site.inputs[:2], (name,), op.region, site.context, self.observed)
-            )
-            operators.append(CompactCache(f"{name}.compact", (name, *kept), (), op.region))
-        return replace(graph, operators=tuple(operators), tensors=tensors)
+            yield ObservedScores(f"{name}.score", op.inputs[:2], (name,), op.region, op.context, self.observed)
+            yield CompactCache(f"{name}.compact", (name, *kept), (), op.region)
+
+        return exchanged(graph, causal_sites(graph), measured)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.graph.edit import exchanged
 from perfsim.ops import FusedAttention
 from perfsim.ops.permutation import ClusterTokens, PermuteTokens
 from perfsim.ops.sparse_attention import SparseAttention
@@ -61,44 +62,35 @@ class SemanticPermutation(PlanRewrite):
         return replace(phase, name="denoise/dense", share=phase.share * self.dense), sparse
 
     def _sparse(self, graph: OperatorGraph) -> OperatorGraph:
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        sites = set(_sites(graph))
-        for op in graph.operators:
-            if op not in sites:
-                operators.append(op)
-                continue
-            made, added = self._site(op, graph)
-            operators += made
-            tensors |= {tensor.name: tensor for tensor in added}
-        return replace(graph, operators=tuple(operators), tensors=tensors)
+        return exchanged(graph, _sites(graph), self._site)
 
-    def _site(self, op: Operator, graph: OperatorGraph) -> tuple[list[Operator], list[Tensor]]:
-        assert isinstance(op, FusedAttention)
-        made, added, moved = list[Operator](), list[Tensor](), list[str]()
+    def _site(self, op: FusedAttention, tensors: dict[str, Tensor]) -> list[Operator]:
+        made, moved = list[Operator](), list[str]()
         order = ""
         for part, name, clusters in zip(
             ("query", "key", "value"), op.inputs[:3], (self.query_clusters, self.key_clusters, 0), strict=True
         ):
-            source, label = graph.tensors[name], f"{op.name}.{part}"
+            source, label = tensors[name], f"{op.name}.{part}"
             if clusters:
                 order = f"{label}.cluster"
                 numbers = {"shape": source.shape[:3], "dtype": DTYPES["int32"], "region": op.region}
-                added.append(source.replace(name=order, **numbers))
+                tensors[order] = source.replace(name=order, **numbers)
                 work = (clusters, self.iterations)
                 made.append(ClusterTokens(f"{label}.find_clusters", (name,), (order,), op.region, *work))
-            added.append(source.replace(name=f"{label}.sorted", region=op.region, role=Role.ACTIVATION))
-            made.append(PermuteTokens(f"{label}.sort", (name, order), (f"{label}.sorted",), op.region))
-            moved.append(f"{label}.sorted")
+            after = f"{label}.sorted"
+            tensors[after] = source.replace(name=after, region=op.region, role=Role.ACTIVATION)
+            made.append(PermuteTokens(f"{label}.sort", (name, order), (after,), op.region))
+            moved.append(after)
         result = f"{op.name}.sorted"
-        added.append(graph.tensors[op.outputs[0]].replace(name=result))
+        tensors[result] = tensors[op.outputs[0]].replace(name=result)
         attend = SparseAttention(
             op.name, (*moved, *op.inputs[3:]), (result,), op.region, op.context, op.window, op.causal, op.value_dim, 0,
             self.share, 1, self.rate,
         )  # fmt: skip
         back = PermuteTokens(f"{op.name}.sort_back", (result, f"{op.name}.query.cluster"), op.outputs, op.region)
-        return [*made, attend, back], added
+        return [*made, attend, back]
 
 
-def _sites(graph: OperatorGraph) -> list[Operator]:
+def _sites(graph: OperatorGraph) -> list[FusedAttention]:
     fused = (op for op in graph.operators if isinstance(op, FusedAttention) and not isinstance(op, SparseAttention))
     return [op for op in fused if op.region and not op.causal]

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from perfsim.architectures import Attention, DecoderModel, Step
 from perfsim.graph import GraphBuilder, OperatorGraph, Role
 from perfsim.ops import CacheWrite, Linear
-from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
 from perfsim.workloads import Inference, Phase, Plan, Prefill
 
 __all__ = ["PredictedCache"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictedCache(PlanRewrite):
+class PredictedCache(OptionalRewrite):
     """An ``auxiliary`` model reads the prompt; linear maps turn its keys and values into those of every layer.
 
     Time to first token = prompt pass of the auxiliary model + two maps per layer of the model + one decode step of the
@@ -35,8 +35,6 @@ class PredictedCache(PlanRewrite):
     turn = 1
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        if not self.auxiliary:
-            return None
         if not isinstance(plan.job, Inference | Prefill):
             return "the job reads no prompt; use a task with one, e.g. inference"
         for model in (context.model, context.find_model(self.auxiliary)):
@@ -46,8 +44,7 @@ class PredictedCache(PlanRewrite):
 
     def apply(self, plan: Plan, context: Context) -> Plan:
         job = plan.job
-        if not self.auxiliary or not isinstance(job, Inference | Prefill):
-            return plan
+        assert isinstance(job, Inference | Prefill)
         reading = Prefill(prompt_tokens=job.prompt_tokens, batch=job.batch, dtype=job.dtype)
         small = context.find_model(self.auxiliary)
         (read,) = reading.plan(small, context.stack).phases

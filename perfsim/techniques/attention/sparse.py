@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.graph.edit import exchanged
 from perfsim.ops import FusedAttention
 from perfsim.ops.sparse_attention import BlockScores, ChooseBlocks, PoolBlocks, SparseAttention
 from perfsim.quantities.dtypes import DTYPES
@@ -77,49 +78,41 @@ class SparseAttentionPattern(PlanRewrite):
             return graph
         values = layer_values(stated, sum(graph.regions.values()))
         graph, by_region = split_layers(graph, values)
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        sites = set(_sites(graph))
-        for op in graph.operators:
-            if op not in sites:
-                operators.append(op)
-                continue
-            made, added = self._site(op, graph, by_region.get(op.region, values[0]), phase.stage == "decode")
-            tensors |= {tensor.name: tensor for tensor in added}
-            operators += made
-        return replace(graph, operators=tuple(operators), tensors=tensors)
+        decode = phase.stage == "decode"
 
-    def _site(
-        self, op: Operator, graph: OperatorGraph, density: float, decode: bool
-    ) -> tuple[list[Operator], list[Tensor]]:
-        assert isinstance(op, FusedAttention)
+        def made(op: FusedAttention, tensors: dict[str, Tensor]) -> list[Operator]:
+            return self._site(op, tensors, by_region.get(op.region, values[0]), decode)
+
+        return exchanged(graph, _sites(graph), made)
+
+    def _site(self, op: FusedAttention, tensors: dict[str, Tensor], density: float, decode: bool) -> list[Operator]:
         share = min(self.share * density, 1.0)
         if share >= 1:
-            return [op], []
+            return [op]
         budget = math.ceil(self.budget * density / self.block) * self.block
-        made, added, extra = list[Operator](), list[Tensor](), tuple[str, ...]()
+        made, extra = list[Operator](), tuple[str, ...]()
         if self.vectors:
-            made, added = self._choice(op, graph, budget, share, decode)
+            made = self._choice(op, tensors, budget, share, decode)
             extra = made[-1].outputs
         attend = SparseAttention(
             op.name, (*op.inputs, *extra), op.outputs, op.region, op.context, op.window, op.causal, op.value_dim,
             budget, share, self.block, self.rate,
         )  # fmt: skip
-        return [*made, attend], added
+        return [*made, attend]
 
     def _choice(
-        self, op: FusedAttention, graph: OperatorGraph, budget: int, share: float, decode: bool
-    ) -> tuple[list[Operator], list[Tensor]]:
+        self, op: FusedAttention, tensors: dict[str, Tensor], budget: int, share: float, decode: bool
+    ) -> list[Operator]:
         """Summaries, their scores, and the numbers of the best blocks."""
-        queries, keys = (graph.tensors[name] for name in op.inputs[:2])
+        queries, keys = (tensors[name] for name in op.inputs[:2])
         blocks = ceil_div(op.context, self.block)
         batch, tokens, heads, dim = queries.shape
         width, kv_heads = self.vectors * dim, keys.shape[2]
-        new: dict[str, Tensor] = {}
 
         def tensor(name: str, *shape: object, **fields: object) -> str:
             full = f"{op.name}.{name}"
             fields = {"role": Role.ACTIVATION, "shard": None, "view_of": "", **fields}
-            new[full] = keys.replace(name=full, shape=shape, region=op.region, **fields)
+            tensors[full] = keys.replace(name=full, shape=shape, region=op.region, **fields)
             return full
 
         made: list[Operator] = []
@@ -140,10 +133,10 @@ class SparseAttentionPattern(PlanRewrite):
         kept = minimum(blocks, ceil_div(budget + share * op.context, self.block))
         chosen = tensor("chosen", batch, rows, kv_heads, kept, dtype=DTYPES["int32"])
         made.append(ChooseBlocks(f"{op.name}.choose_blocks", (scores,), (chosen,), op.region, kept))
-        return made, list(new.values())
+        return made
 
 
-def _sites(graph: OperatorGraph) -> list[Operator]:
+def _sites(graph: OperatorGraph) -> list[FusedAttention]:
     """Fused attention without a window: windows are sparse already."""
     fused = (op for op in graph.operators if isinstance(op, FusedAttention) and not isinstance(op, SparseAttention))
     return [op for op in fused if op.window is None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from perfsim.graph import GraphBuilder, OperatorGraph, Role
 from perfsim.ops import Linear
 from perfsim.quantities.dtypes import DTYPES
-from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
 from perfsim.workloads import Phase, Plan
 
 __all__ = ["AnchorScores", "scored_pairs"]
@@ -19,7 +19,7 @@ def scored_pairs(*, items: int, anchors: int, candidates: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnchorScores(PlanRewrite):
+class AnchorScores(OptionalRewrite):
     """A query is scored against ``anchors`` items; a matrix product approximates the scores of all ``items``.
 
     The plan is that of a cross-encoder over all items. It runs for the anchors and then for the best ``candidates``;
@@ -43,8 +43,6 @@ class AnchorScores(PlanRewrite):
     neutral = {"items": 0}
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.items:
-            return plan
         pairs = scored_pairs(items=self.items, anchors=self.anchors, candidates=self.candidates)
         calls = tuple(replace(p, share=p.share * pairs / self.items) for p in plan.phases)
         stage = plan.phases[-1].stage

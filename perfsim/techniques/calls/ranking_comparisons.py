@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
 from perfsim.workloads import Plan
 
 __all__ = ["VARIANTS", "RankingComparisons", "comparisons"]
@@ -30,7 +30,7 @@ def comparisons(*, passages: int, variant: str, passes: int) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankingComparisons(PlanRewrite):
+class RankingComparisons(OptionalRewrite):
     """A job that compares all pairs of ``passages`` passages makes the comparisons of ``variant`` only.
 
     The plan is that of all pairs, however they are batched; a sort or sliding passes need fewer calls of the same
@@ -58,6 +58,4 @@ class RankingComparisons(PlanRewrite):
         return made / comparisons(passages=self.passages, variant="all", passes=self.passes)
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if self.variant == "all":
-            return plan
         return plan.replace(phases=tuple(replace(p, share=p.share * self.share) for p in plan.phases))

@@ -8,7 +8,7 @@ from perfsim.graph import GraphBuilder, OperatorGraph, Role
 from perfsim.ops.index_scan import IndexScan
 from perfsim.quantities.dtypes import DTYPES, DType
 from perfsim.quantities.numbers import Number
-from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
 from perfsim.workloads import Phase, Plan
 
 __all__ = ["EncodeOnce", "SparseRetrieval", "visited_share"]
@@ -34,7 +34,7 @@ def _index(*, batch: Number, postings: float, probe: float) -> OperatorGraph:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SparseRetrieval(PlanRewrite):
+class SparseRetrieval(OptionalRewrite):
     """Behind its encoder a query visits the posting lists of its terms: one product and sum per posting.
 
     The index holds ``documents`` × ``document_terms`` postings of 8 byte in main memory; a query visits the share of
@@ -59,8 +59,6 @@ class SparseRetrieval(PlanRewrite):
     neutral = {"documents": 0.0}
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.documents:
-            return plan
         probe = visited_share(query_terms=self.query_terms, vocabulary=self.vocabulary, skew=self.skew)
         graph = _index(batch=plan.job.batch, postings=self.documents * self.document_terms, probe=probe)
         search = Phase(f"{plan.phases[-1].stage}/index", graph, 1, 0, 0, network="index")
@@ -68,7 +66,7 @@ class SparseRetrieval(PlanRewrite):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncodeOnce(PlanRewrite):
+class EncodeOnce(OptionalRewrite):
     """Of ``rounds`` rounds over one collection only the first runs the network; the others score stored vectors.
 
     The plan is what every round did before: all documents through the network. Now a round costs 1 / ``rounds`` of it
@@ -90,8 +88,6 @@ class EncodeOnce(PlanRewrite):
     neutral = {"rounds": 1}
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if self.rounds == 1:
-            return plan
         first = tuple(replace(p, share=p.share / self.rounds) for p in plan.phases)
         graph = _index(batch=1, postings=max(1.0, self.documents * self.terms), probe=1.0)
         return plan.replace(phases=(*first, Phase(f"{plan.phases[-1].stage}/scores", graph, 1, 0, 0, network="index")))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from perfsim.graph import OperatorGraph
-from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
 from perfsim.workloads import Phase, Plan
 
 __all__ = ["TransmittedFeatures", "message_bytes"]
@@ -23,7 +23,7 @@ def message_bytes(*, cells: int, share: float, channels: int, bits: float, boxes
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransmittedFeatures(PlanRewrite):
+class TransmittedFeatures(OptionalRewrite):
     """Several agents send cells of their feature maps over a link; the result waits for the messages.
 
     Only the ``share`` of the cells that one agent can supply and another needs is sent, with its positions; ``boxes``
@@ -51,8 +51,6 @@ class TransmittedFeatures(PlanRewrite):
     neutral = {"cells": 0}
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.cells:
-            return plan
         size = message_bytes(
             cells=self.cells, share=self.share, channels=self.channels, bits=self.bits, boxes=self.boxes
         )

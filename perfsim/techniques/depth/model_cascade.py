@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from perfsim.errors import InputError
 from perfsim.graph import Role
 from perfsim.quantities.numbers import largest
-from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
 from perfsim.workloads import Phase, Plan
 
 __all__ = ["ModelCascade", "expected_cascade", "switch_rate", "trace_share"]
@@ -42,7 +42,7 @@ def switch_rate(*, share: float, run: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelCascade(PlanRewrite):
+class ModelCascade(OptionalRewrite):
     """The model asked for runs on ``share`` of the inputs only; the network ``small`` does the rest.
 
     ``mode=escalate``: the small network sees every input and the big one those it is not sure about (cascades, windows
@@ -91,8 +91,6 @@ class ModelCascade(PlanRewrite):
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         """The small network must do the same job."""
-        if not self.small:
-            return None
         small = context.find_model(self.small)
         if small.usual_task != context.model.usual_task:
             return f"{small.name} is a {small.family} with another job"
@@ -101,8 +99,6 @@ class ModelCascade(PlanRewrite):
         return None
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.small:
-            return plan
         small = self._small_phases(plan, context)
         share, swaps = self.escalated, self.memory == "swapped"
         big = [replace(p, share=p.share * share) for p in plan.phases]

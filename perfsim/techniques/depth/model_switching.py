@@ -8,7 +8,7 @@ from perfsim.graph import GraphBuilder, OperatorGraph, Role
 from perfsim.ops import Linear
 from perfsim.quantities.dtypes import dtype
 from perfsim.quantities.numbers import Number, power
-from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
 from perfsim.techniques.speculation.phases import own_model, prompt_pass, refusal, second_model, with_rounds
 from perfsim.workloads import Phase, Plan, decode_rounds
 
@@ -23,7 +23,7 @@ def called_share(*, share: float, batch: Number) -> Number:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSwitching(PlanRewrite):
+class ModelSwitching(OptionalRewrite):
     """The model decodes ``share`` of the tokens, in regions of ``region`` tokens; the network ``small`` the others.
 
     After each change the model that takes over reads the tokens it missed in one pass (``catch_up=prefill``): the big
@@ -49,11 +49,9 @@ class ModelSwitching(PlanRewrite):
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         """Two language models, and nothing else that decides how tokens are made."""
-        return refusal(plan, context, self.small) if self.small else None
+        return refusal(plan, context, self.small)
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.small:
-            return plan
         job, stack, big, small = plan.job, context.stack, own_model(context), second_model(context, self.small)
         rate, missed = self.share / self.region, self.region * (1 - self.share) / max(self.share, 1e-12)
         rounds: list[Phase | None] = [
@@ -71,7 +69,7 @@ class ModelSwitching(PlanRewrite):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelRouting(PlanRewrite):
+class ModelRouting(OptionalRewrite):
     """A small network proposes every token, a router sends ``share`` of them to the model asked for.
 
     The model reads the tokens since its last call together with the routed one, so a call is one short pass. With a
@@ -97,11 +95,9 @@ class ModelRouting(PlanRewrite):
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         """Two language models, and nothing else that decides how tokens are made."""
-        return refusal(plan, context, self.small) if self.small else None
+        return refusal(plan, context, self.small)
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.small:
-            return plan
         job, stack, small = plan.job, context.stack, second_model(context, self.small)
         called = called_share(share=self.share, batch=job.batch)
         proposing = decode_rounds(job, small, stack, name="decode/small", passes=1.0, network="small")

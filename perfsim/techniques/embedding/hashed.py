@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from perfsim.graph import Operator, OperatorGraph
+from perfsim.graph import Operator, OperatorGraph, Tensor
+from perfsim.graph.edit import exchanged
 from perfsim.ops import Embedding
 from perfsim.ops.general import Pointwise
 from perfsim.techniques.base import Context, GraphRewrite, parameter
@@ -45,24 +47,20 @@ class HashedEmbedding(GraphRewrite):
         return None
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        chosen = {op.name: op for op in _tables(graph)}
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        for op in graph.operators:
-            if op.name not in chosen:
-                operators.append(op)
-                continue
-            table, out = tensors[op.inputs[1]], tensors[op.outputs[0]]
-            rows, width = table.shape
-            tensors[table.name] = table.replace(shape=(max(1, round(rows * self.share)), width))
-            parts = tuple(f"{op.name}.row{index}" for index in range(self.lookups)) if self.lookups > 1 else op.outputs
-            for part in parts:
-                tensors[part] = out.replace(name=part)
-                name = op.name if self.lookups == 1 else f"{part}.lookup"
-                operators.append(replace(op, name=name, outputs=(part,)))
-            if self.lookups > 1:
-                flops = out.elements * (self.lookups - 1)
-                operators.append(Pointwise(op.name, parts, op.outputs, op.region, (out.shape,), flops, "add"))
-        return replace(graph, tensors=tensors, operators=tuple(operators))
+        return exchanged(graph, _tables(graph), self._hashed)
+
+    def _hashed(self, op: Operator, tensors: dict[str, Tensor]) -> Iterator[Operator]:
+        """The look-ups in a shorter table, and the sum of their rows."""
+        table, out = tensors[op.inputs[1]], tensors[op.outputs[0]]
+        rows, width = table.shape
+        tensors[table.name] = table.replace(shape=(max(1, round(rows * self.share)), width))
+        parts = tuple(f"{op.name}.row{index}" for index in range(self.lookups)) if self.lookups > 1 else op.outputs
+        for part in parts:
+            tensors[part] = out.replace(name=part)
+            yield replace(op, name=op.name if self.lookups == 1 else f"{part}.lookup", outputs=(part,))
+        if self.lookups > 1:
+            flops = out.elements * (self.lookups - 1)
+            yield Pointwise(op.name, parts, op.outputs, op.region, (out.shape,), flops, "add")
 
 
 def _tables(graph: OperatorGraph) -> list[Operator]:

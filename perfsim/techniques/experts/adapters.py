@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from perfsim.graph import Operator, OperatorGraph, Tensor
+from perfsim.graph.edit import exchanged
 from perfsim.ops import Combine, Elementwise, ExpertLinear, Linear, TopK
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.factorization.chain import PARTS
@@ -47,24 +48,22 @@ class AdapterExperts(GraphRewrite):
         return no_matrices(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        chosen = {op.name for op in layer_products(graph) if self._adapted(op, graph)}
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        for op in graph.operators:
-            if op.name not in chosen:
-                operators.append(op)
-                continue
-            assert isinstance(op, Linear)
-            raw = tuple(f"{name}.base" for name in op.outputs)
-            tensors |= {new: tensors[old].replace(name=new) for new, old in zip(raw, op.outputs, strict=True)}
-            operators.append(replace(op, outputs=raw))
-            for weight, base, output in zip(op.inputs[1:], raw, op.outputs, strict=True):
-                operators += self._adapter(op, tensors, weight, base, output)
-        return replace(graph, tensors=tensors, operators=tuple(operators))
+        plain = (op for op in layer_products(graph) if isinstance(op, Linear))
+        return exchanged(graph, (op for op in plain if self._adapted(op, graph)), self._product)
 
-    def _adapted(self, op: Operator, graph: OperatorGraph) -> bool:
+    def _adapted(self, op: Linear, graph: OperatorGraph) -> bool:
         """Projections of (batch, tokens, width); those from heads would need another view of their input."""
-        plain = isinstance(op, Linear) and op.contracted == 1 and len(graph.tensors[op.inputs[0]].shape) == 3
-        return plain and self.part in ("all", part_of(op))
+        projects = op.contracted == 1 and len(graph.tensors[op.inputs[0]].shape) == 3
+        return projects and self.part in ("all", part_of(op))
+
+    def _product(self, op: Linear, tensors: dict[str, Tensor]) -> list[Operator]:
+        """The product, and an adapter for each of its weights."""
+        raw = tuple(f"{name}.base" for name in op.outputs)
+        tensors |= {new: tensors[old].replace(name=new) for new, old in zip(raw, op.outputs, strict=True)}
+        made: list[Operator] = [replace(op, outputs=raw)]
+        for weight, base, output in zip(op.inputs[1:], raw, op.outputs, strict=True):
+            made += self._adapter(op, tensors, weight, base, output)
+        return made
 
     def _adapter(self, op: Linear, tensors: dict[str, Tensor], weight: str, base: str, output: str) -> list[Operator]:
         source, matrix = tensors[op.inputs[0]], tensors[weight]

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from perfsim.graph import OperatorGraph
 from perfsim.ops import ExpertLinear
 from perfsim.quantities.dtypes import DType
-from perfsim.techniques.base import Context, GraphRewrite, parameter
+from perfsim.techniques.base import Context, parameter
 from perfsim.techniques.products import layer_products
-from perfsim.techniques.quantization.packing import Packing, integer_format, pack_weights, unknown_width
+from perfsim.techniques.quantization.packing import Packing, pack_weights
+from perfsim.techniques.quantization.two_widths import TwoWidths
 from perfsim.workloads import Plan
 
 __all__ = ["ExpertPrecision"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExpertPrecision(GraphRewrite):
+class ExpertPrecision(TwoWidths):
     """A ``share`` of the experts of every layer in ``bits`` bits, the others in ``other`` bits.
 
     Tokens are taken to choose narrow and wide experts alike, so that stored and read bytes follow the mean width,
@@ -31,26 +32,19 @@ class ExpertPrecision(GraphRewrite):
     share: float = parameter(0.5, "experts that get `bits`, over all of a layer", least=0.0, most=1.0)
     bits: int = parameter(2, "bits per weight of the narrow experts", unit="bit", least=1, most=8)
     other: int = parameter(4, "bits per weight of the other experts; 16 leaves them", unit="bit", least=1, most=16)
-    group: int = parameter(128, "weights that share a scale", least=1, most=65536)
 
     name = "expert-precision"
     reference = "arXiv 2308.14352"
-    idempotent = False
-    neutral = {"share": 0.0, "other": 16}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        unknown = unknown_width(self.bits, self.other)
-        if unknown is not None:
-            return unknown
         routed = all(any(isinstance(op, ExpertLinear) for op in layer_products(p.graph)) for p in plan.phases)
-        return None if routed else "it has no experts with stored weights"
+        return super().requires(plan, context) or (None if routed else "it has no experts with stored weights")
 
     @property
     def stored(self) -> DType:
         """The mean width, scales and zero points included."""
-        narrow = integer_format(bits=self.bits, group=self.group).bits
-        wide = 16 if self.other == 16 else integer_format(bits=self.other, group=self.group).bits
-        bits = self.share * narrow + (1 - self.share) * wide
+        wide = 16 if self.wide is None else self.wide.bits
+        bits = self.share * self.narrow.bits + (1 - self.share) * wide
         return DType(f"int{self.bits}-int{self.other}-group{self.group}", bits, "int")  # type: ignore[arg-type]
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from perfsim.graph import Operator, OperatorGraph, Tensor
-from perfsim.graph.edit import reshaped
+from perfsim.graph.edit import exchanged, reshaped
 from perfsim.ops import Linear
 from perfsim.ops.block_linear import BlockLinear
-from perfsim.techniques.base import Context
+from perfsim.techniques.base import Context, GraphRewrite
 from perfsim.techniques.products import layer_products, no_matrices, part_of, stored_weights
 from perfsim.workloads import Plan
 
-__all__ = ["PARTS", "Factor", "balanced", "factored_parameters", "factorize", "refusal"]
+__all__ = ["PARTS", "Factor", "Factorization", "balanced", "factored_parameters", "factorize", "matrices", "refusal"]
 
 PARTS = ("all", "attention", "ffn")
 """Parts of a network whose matrices can be chosen."""
@@ -58,23 +59,39 @@ def refusal(plan: Plan, context: Context) -> str | None:
     return no_matrices(phase.graph for phase in plan.phases)
 
 
+class Factorization(GraphRewrite):
+    """Every matrix of a part's layers as a chain of :meth:`factors`; ``part`` is a parameter of the subclass."""
+
+    part: str
+
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        return refusal(plan, context)
+
+    @abstractmethod
+    def factors(self, rows: int, columns: int) -> list[Factor]:
+        """The chain for a matrix (rows × columns)."""
+
+    def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
+        return factorize(graph, self.part, self.factors)
+
+
+def matrices(graph: OperatorGraph, part: str) -> list[Linear]:
+    """The plain products of a part's layers."""
+    return [op for op in layer_products(graph) if isinstance(op, Linear) and part in ("all", part_of(op))]
+
+
 def factorize(graph: OperatorGraph, part: str, factors: Callable[[int, int], list[Factor]]) -> OperatorGraph:
     """The graph with every matrix (rows × columns) of a part's layers as a chain of ``factors(rows, columns)``.
 
     Matrices for which the chain would not be smaller stay as they are.
     """
-    tensors, operators = dict(graph.tensors), list[Operator]()
-    chosen = {op.name for op in layer_products(graph) if isinstance(op, Linear) and part in ("all", part_of(op))}
-    for op in graph.operators:
-        operators += _chains(op, graph, tensors, factors) if op.name in chosen else [op]
-    return reshaped(replace(graph, tensors=tensors, operators=tuple(operators)))
+    return reshaped(exchanged(graph, matrices(graph, part), lambda op, tensors: _chains(op, graph, tensors, factors)))
 
 
 def _chains(
-    op: Operator, graph: OperatorGraph, tensors: dict[str, Tensor], factors: Callable[[int, int], list[Factor]]
+    op: Linear, graph: OperatorGraph, tensors: dict[str, Tensor], factors: Callable[[int, int], list[Factor]]
 ) -> list[Operator]:
     """One chain for each matrix of a product; those that stay keep one product together."""
-    assert isinstance(op, Linear)
     made: list[Operator] = []
     kept: list[tuple[str, str]] = []
     stored = stored_weights(op, graph)

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 
 from perfsim.graph import Operator, OperatorGraph
 from perfsim.ops.sparse import SparseProduct
-from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.factorization.chain import PARTS, Factor, factorize, refusal
+from perfsim.techniques.base import Context, parameter
+from perfsim.techniques.factorization.chain import PARTS, Factor, Factorization
 from perfsim.techniques.sparsity.semi_structured import sparse_weights
-from perfsim.workloads import Plan
 
 __all__ = ["DenseSparse"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseSparse(GraphRewrite):
+class DenseSparse(Factorization):
     """Each matrix W (k × n) of the layers as D·S: a dense D (k × r) and an S (r × n) with few values per column.
 
     r is ``inner`` times k; every column of S keeps ``kept`` values with indices of log2(r) bits. Both products are
@@ -40,18 +39,15 @@ class DenseSparse(GraphRewrite):
     idempotent = False
     neutral = {"inner": 1.0}
 
-    def requires(self, plan: Plan, context: Context) -> str | None:
-        return refusal(plan, context)
+    def factors(self, rows: int, columns: int) -> list[Factor]:
+        """Both factors, or the matrix itself where they would not be smaller."""
+        width = max(1, round(rows * self.inner))
+        smaller = rows * width + min(self.kept, width) * columns < rows * columns
+        return [Factor(1, rows, width), Factor(1, width, columns)] if smaller else [Factor(1, rows, columns)]
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        def factors(rows: int, columns: int) -> list[Factor]:
-            width = max(1, round(rows * self.inner))
-            smaller = rows * width + min(self.kept, width) * columns < rows * columns
-            both = [Factor(1, rows, width), Factor(1, width, columns)]
-            return both if smaller else [Factor(1, rows, columns)]
-
         old = {op.name for op in graph.operators}
-        graph = factorize(graph, self.part, factors)
+        graph = super().rewrite(graph, context)
         second = {op.name for op in graph.operators if op.name not in old and op.name.endswith(".product1")}
         for op in graph.operators:
             graph = self._stored(op, graph) if op.name in second else graph

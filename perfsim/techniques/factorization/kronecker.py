@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from perfsim.graph import OperatorGraph
-from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.factorization.chain import PARTS, Factor, factorize, refusal
-from perfsim.workloads import Plan
+from perfsim.techniques.base import parameter
+from perfsim.techniques.factorization.chain import PARTS, Factor, Factorization
 
 __all__ = ["KroneckerFactorization", "kronecker_factors"]
 
@@ -27,7 +25,7 @@ def kronecker_factors(rows: int, columns: int, *, inner_rows: int, inner_columns
 
 
 @dataclass(frozen=True, kw_only=True)
-class KroneckerFactorization(GraphRewrite):
+class KroneckerFactorization(Factorization):
     """Each matrix W (k × n) of the layers as A ⊗ B with B (``rows`` × ``columns``) and A (k/rows × n/columns).
 
     Two products instead of one with far fewer weights, rows·columns + k·n/(rows·columns); operations fall less, since
@@ -49,11 +47,5 @@ class KroneckerFactorization(GraphRewrite):
     idempotent = False
     neutral = {"rows": 1, "columns": 1}
 
-    def requires(self, plan: Plan, context: Context) -> str | None:
-        return refusal(plan, context)
-
-    def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        def factors(rows: int, columns: int) -> list[Factor]:
-            return kronecker_factors(rows, columns, inner_rows=self.rows, inner_columns=self.columns)
-
-        return factorize(graph, self.part, factors)
+    def factors(self, rows: int, columns: int) -> list[Factor]:
+        return kronecker_factors(rows, columns, inner_rows=self.rows, inner_columns=self.columns)

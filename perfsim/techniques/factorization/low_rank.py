@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
-from perfsim.graph.edit import reshaped
+from perfsim.graph.edit import exchanged, reshaped
 from perfsim.ops import Linear
 from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.factorization.chain import PARTS
-from perfsim.techniques.products import layer_products, no_matrices, part_of
+from perfsim.techniques.factorization.chain import PARTS, matrices
+from perfsim.techniques.products import no_matrices
 from perfsim.workloads import Plan
 
 __all__ = ["LowRank", "rank_of"]
@@ -52,12 +52,7 @@ class LowRank(GraphRewrite):
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         if not self.rank and self.ratio == 1:
             return graph
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        chosen = {op.name for op in layer_products(graph) if self.part in ("all", part_of(op))}
-        for op in graph.operators:
-            splittable = isinstance(op, Linear) and op.name in chosen
-            operators += self._factored(op, tensors) if splittable and isinstance(op, Linear) else [op]
-        return reshaped(replace(graph, tensors=tensors, operators=tuple(operators)))
+        return reshaped(exchanged(graph, matrices(graph, self.part), self._factored))
 
     def _factored(self, op: Linear, tensors: dict[str, Tensor]) -> list[Operator]:
         """One product with all first factors side by side, then one per second factor."""

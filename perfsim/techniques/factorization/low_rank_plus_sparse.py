@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from perfsim.graph import Operator, OperatorGraph, Tensor
+from perfsim.graph.edit import exchanged
 from perfsim.ops import Elementwise, Linear
 from perfsim.ops.block_linear import BlockLinear
 from perfsim.ops.sparse import SparseProduct
 from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.factorization.chain import PARTS, refusal
-from perfsim.techniques.products import layer_products, part_of
+from perfsim.techniques.factorization.chain import PARTS, matrices, refusal
 from perfsim.techniques.sparsity.semi_structured import sparse_weights
 from perfsim.techniques.sparsity.unstructured import INDEX_BITS
 from perfsim.workloads import Plan
@@ -49,15 +49,11 @@ class LowRankPlusSparse(GraphRewrite):
         return refusal(plan, context)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        plain = (op for op in layer_products(graph) if isinstance(op, Linear))
-        chosen = {op.name: op for op in plain if self.part in ("all", part_of(op))}
+        chosen = matrices(graph, self.part)
         per_weight, per_kept = INDEX_BITS[self.index]
-        for product in chosen.values():
+        for product in chosen:
             graph = sparse_weights(graph, product, density=self.density, index=per_weight + per_kept * self.density)
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        for op in graph.operators:
-            operators += self._sum(chosen[op.name], tensors) if op.name in chosen else [op]
-        return replace(graph, tensors=tensors, operators=tuple(operators))
+        return exchanged(graph, chosen, self._sum)
 
     def _sum(self, op: Linear, tensors: dict[str, Tensor]) -> list[Operator]:
         raw = tuple(f"{name}.sparse" for name in op.outputs)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from perfsim.graph import OperatorGraph
-from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.factorization.chain import PARTS, Factor, factorize, refusal
-from perfsim.workloads import Plan
+from perfsim.techniques.base import parameter
+from perfsim.techniques.factorization.chain import PARTS, Factor, Factorization
 
 __all__ = ["BlockDiagonal", "Monarch", "block_factors", "monarch_factors"]
 
@@ -35,7 +33,7 @@ def block_factors(rows: int, columns: int, *, blocks: int) -> list[Factor]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Monarch(GraphRewrite):
+class Monarch(Factorization):
     """Each matrix of the layers as two block-diagonal ones; the permutation between them rides on the stores.
 
     With b ``blocks`` a square matrix keeps 2/b of its weights and operations, as batches of small dense products; the
@@ -54,15 +52,12 @@ class Monarch(GraphRewrite):
     idempotent = False
     neutral = {"blocks": 1}
 
-    def requires(self, plan: Plan, context: Context) -> str | None:
-        return refusal(plan, context)
-
-    def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        return factorize(graph, self.part, lambda rows, columns: monarch_factors(rows, columns, blocks=self.blocks))
+    def factors(self, rows: int, columns: int) -> list[Factor]:
+        return monarch_factors(rows, columns, blocks=self.blocks)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlockDiagonal(GraphRewrite):
+class BlockDiagonal(Factorization):
     """Each matrix of the layers as one with ``blocks`` diagonal blocks: 1/blocks of weights and operations.
 
     Same kernel as a batch of small products; features are not shuffled between groups.
@@ -80,8 +75,5 @@ class BlockDiagonal(GraphRewrite):
     idempotent = False
     neutral = {"blocks": 1}
 
-    def requires(self, plan: Plan, context: Context) -> str | None:
-        return refusal(plan, context)
-
-    def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        return factorize(graph, self.part, lambda rows, columns: block_factors(rows, columns, blocks=self.blocks))
+    def factors(self, rows: int, columns: int) -> list[Factor]:
+        return block_factors(rows, columns, blocks=self.blocks)

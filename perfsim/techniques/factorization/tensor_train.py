@@ -9,9 +9,8 @@ from perfsim.graph import OperatorGraph, Tensor
 from perfsim.graph.edit import reshaped
 from perfsim.ops.block_linear import BlockLinear
 from perfsim.ops.train import TrainProduct
-from perfsim.techniques.base import Context, GraphRewrite, parameter
-from perfsim.techniques.factorization.chain import PARTS, Factor, balanced, factorize, refusal
-from perfsim.workloads import Plan
+from perfsim.techniques.base import Context, parameter
+from perfsim.techniques.factorization.chain import PARTS, Factor, Factorization, balanced
 
 __all__ = ["TensorTrain", "train_factors", "train_joins"]
 
@@ -53,7 +52,7 @@ def _sizes(rows: int, columns: int, cores: int, rank: int) -> tuple[list[int], l
 
 
 @dataclass(frozen=True, kw_only=True)
-class TensorTrain(GraphRewrite):
+class TensorTrain(Factorization):
     """Each matrix of the layers as a chain of ``cores`` small tensors joined by bonds of size ``rank``.
 
     Weights Σ r_{i−1}·k_i·n_i·r_i, one product per core with features between them that grow with the rank; few bytes,
@@ -75,15 +74,12 @@ class TensorTrain(GraphRewrite):
     reference = "arXiv 1509.06569"
     idempotent = False
 
-    def requires(self, plan: Plan, context: Context) -> str | None:
-        return refusal(plan, context)
+    def factors(self, rows: int, columns: int) -> list[Factor]:
+        return train_factors(rows, columns, cores=self.cores, rank=self.rank)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        def factors(rows: int, columns: int) -> list[Factor]:
-            return train_factors(rows, columns, cores=self.cores, rank=self.rank)
-
         old = {op.name for op in graph.operators}
-        made = factorize(graph, self.part, factors)
+        made = super().rewrite(graph, context)
         chains: dict[str, list[BlockLinear]] = {}
         for op in made.operators:
             if isinstance(op, BlockLinear) and op.name not in old:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
-from perfsim.graph.edit import reshaped
+from perfsim.graph.edit import exchanged, reshaped
 from perfsim.ops import Conv, Elementwise, GlobalPool, Linear, TransposedConv
 from perfsim.ops.conditional import KernelMix, PerExampleConv
 from perfsim.techniques.base import Context, GraphRewrite, parameter
@@ -50,18 +50,17 @@ class ConditionalConvolution(GraphRewrite):
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         if self.experts == 1:
             return graph
-        tensors, operators = dict(graph.tensors), list[Operator]()
         routers: dict[str, str] = {}
-        for op in graph.operators:
-            if not (isinstance(op, Conv) and self._chosen(op, graph)):
-                operators.append(op)
-                continue
+
+        def made(op: Conv, tensors: dict[str, Tensor]) -> list[Operator]:
             block = op.region or op.name
-            if block not in routers:
-                routers[block] = f"{op.name}.router.gate"
-                operators += self._router(op, tensors)
-            operators += self._mixed(op, routers[block], tensors)
-        return reshaped(replace(graph, tensors=tensors, operators=tuple(operators)))
+            if block in routers:
+                return self._mixed(op, routers[block], tensors)
+            routers[block] = f"{op.name}.router.gate"
+            return [*self._router(op, tensors), *self._mixed(op, routers[block], tensors)]
+
+        chosen = (op for op in graph.operators if isinstance(op, Conv) and self._chosen(op, graph))
+        return reshaped(exchanged(graph, chosen, made))
 
     def _router(self, op: Conv, tensors: dict[str, Tensor]) -> list[Operator]:
         """Coefficients (batch, experts) from the features that enter the block."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
-from perfsim.graph.edit import reshaped
+from perfsim.graph.edit import exchanged, reshaped
 from perfsim.ops import Elementwise, Linear
 from perfsim.ops.norm import Norm
 from perfsim.techniques.base import Context, GraphRewrite, parameter
@@ -43,14 +43,10 @@ class ParameterAttention(GraphRewrite):
         return nothing_stored(phase.graph for phase in plan.phases)
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        chosen = {op.name for op in layer_products(graph) if part_of(op) == "attention" and self.rows}
-        for op in graph.operators:
-            attends = isinstance(op, Linear) and op.name in chosen
-            operators += self._attended(op, tensors) if attends and isinstance(op, Linear) else [op]
-        used = {name for op in operators for name in (*op.inputs, *op.outputs)}
-        kept = {name: tensor for name, tensor in tensors.items() if name in used}
-        return reshaped(replace(graph, tensors=kept, operators=tuple(operators)))
+        plain = (op for op in layer_products(graph) if isinstance(op, Linear))
+        graph = exchanged(graph, (op for op in plain if part_of(op) == "attention" and self.rows), self._attended)
+        used = {name for op in graph.operators for name in (*op.inputs, *op.outputs)}
+        return reshaped(replace(graph, tensors={name: t for name, t in graph.tensors.items() if name in used}))
 
     def _attended(self, op: Linear, tensors: dict[str, Tensor]) -> list[Operator]:
         """All products with keys in one kernel, then norm, activation and the product with values for each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
-from perfsim.graph.edit import reshaped
+from perfsim.graph.edit import exchanged, reshaped
 from perfsim.ops import Elementwise, Linear
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.experts.routing import mixtures
@@ -42,13 +42,8 @@ class RecurrentRouter(GraphRewrite):
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         if not self.width:
             return graph
-        tensors, operators = dict(graph.tensors), list[Operator]()
-        for op in graph.operators:
-            if op.name.endswith("moe.router") and isinstance(op, Linear):
-                operators += self._unit(op, tensors)
-            else:
-                operators.append(op)
-        return reshaped(replace(graph, tensors=tensors, operators=tuple(operators)))
+        plain = (op for op in graph.operators if isinstance(op, Linear))
+        return reshaped(exchanged(graph, (op for op in plain if op.name.endswith("moe.router")), self._unit))
 
     def _unit(self, op: Linear, tensors: dict[str, Tensor]) -> list[Operator]:
         """The unit in front of a router, and the router on its state."""

@@ -8,14 +8,14 @@ from perfsim.architectures import DecoderModel
 from perfsim.graph import OperatorGraph, Role
 from perfsim.graph.edit import reshaped
 from perfsim.ops import CacheWrite
-from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
 from perfsim.workloads import Phase, Plan, Prefill
 
 __all__ = ["TextEmbedding"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextEmbedding(PlanRewrite):
+class TextEmbedding(OptionalRewrite):
     """The features of the last position are the result: no head, no drawn token, no cache.
 
     Keys and values live as long as their layer runs. The head's matrix is not stored unless it is the token table.
@@ -34,14 +34,12 @@ class TextEmbedding(PlanRewrite):
     neutral = {"pooled": 0}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        if not self.pooled:
-            return None
         if not isinstance(context.model, DecoderModel) or not isinstance(plan.job, Prefill):
             return "vectors come from one pass of a decoder over a text; use task prefill"
         return "it is spread over devices; use count=1" if context.system.count > 1 else None
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        return plan.replace(phases=tuple(self._pooled(p) for p in plan.phases)) if self.pooled else plan
+        return plan.replace(phases=tuple(self._pooled(p) for p in plan.phases))
 
     def _pooled(self, phase: Phase) -> Phase:
         return replace(phase, graph=_without_head(phase.graph)) if phase.name == "prefill" else phase

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from perfsim.graph import Operator, OperatorGraph, Tensor
+from perfsim.graph.edit import exchanged
 from perfsim.ops.quantization import Quantize
 from perfsim.quantities.dtypes import DType
 from perfsim.techniques.products import stored_weights
@@ -22,22 +23,23 @@ def narrow_products(
     Their inputs get quantised copies, one per tensor, with ``scale_bits`` per ``group`` values (0: per row); their
     stored weights are in the format ``weights``, None to leave them. Inputs that are as narrow already stay.
     """
-    tensors, operators = dict(graph.tensors), list[Operator]()
     copies: dict[str, str] = {}
-    for op in graph.operators:
-        if op.name not in chosen or tensors[op.inputs[0]].dtype.bits <= features.bits:
-            operators.append(op)
-            continue
+
+    def narrowed(op: Operator, tensors: dict[str, Tensor]) -> Iterator[Operator]:
         source = op.inputs[0]
+        if tensors[source].dtype.bits <= features.bits:
+            yield op
+            return
         if source not in copies:
             copies[source] = f"{source}.quantized"
             narrow = with_scales(features, tensors[source], group, scale_bits)
             tensors[copies[source]] = tensors[source].replace(name=copies[source], dtype=narrow, region=op.region)
-            operators.append(Quantize(f"{source}.quantize", (source,), (copies[source],), op.region))
+            yield Quantize(f"{source}.quantize", (source,), (copies[source],), op.region)
         for name in stored_weights(op, graph) if weights is not None else ():
             tensors[name] = tensors[name].replace(dtype=weights)
-        operators.append(replace(op, inputs=(copies[source], *op.inputs[1:])))
-    return replace(graph, tensors=tensors, operators=tuple(operators))
+        yield replace(op, inputs=(copies[source], *op.inputs[1:]))
+
+    return exchanged(graph, (op for op in graph.operators if op.name in chosen), narrowed)
 
 
 def with_scales(narrow: DType, tensor: Tensor, group: int, scale_bits: int) -> DType:

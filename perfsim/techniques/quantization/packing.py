@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.graph.edit import exchanged
 from perfsim.ops import Dequantize, ExpertLinear
 from perfsim.ops.contextual import ContextualProduct
 from perfsim.ops.sparse import SparseProduct
@@ -70,11 +71,8 @@ def pack_weights(graph: OperatorGraph, packings: Mapping[str, Packing]) -> Opera
     Weights that are stored in as few bits already keep their format. Of a sparse product only the kept weights are
     packed; its index stays as it is.
     """
-    tensors, operators = dict(graph.tensors), list[Operator]()
-    for op in graph.operators:
-        packing = packings.get(op.name)
-        operators += [op] if packing is None else _packed(op, graph, tensors, packing)
-    return replace(graph, tensors=tensors, operators=tuple(operators))
+    chosen = (op for op in graph.operators if op.name in packings)
+    return exchanged(graph, chosen, lambda op, tensors: _packed(op, graph, tensors, packings[op.name]))
 
 
 def _packed(op: Operator, graph: OperatorGraph, tensors: dict[str, Tensor], packing: Packing) -> list[Operator]:

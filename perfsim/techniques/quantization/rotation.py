@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from perfsim.graph import Operator, OperatorGraph
+from perfsim.graph import Operator, OperatorGraph, Tensor
+from perfsim.graph.edit import exchanged
 from perfsim.ops import Linear
 from perfsim.ops.codebook import Hadamard
 
@@ -14,21 +15,19 @@ __all__ = ["rotated_products"]
 
 def rotated_products(graph: OperatorGraph, chosen: Collection[str]) -> OperatorGraph:
     """The graph with the input of every chosen product transformed, once per tensor, and its outputs turned back."""
-    tensors, operators = dict(graph.tensors), list[Operator]()
     copies: dict[str, str] = {}
-    for op in graph.operators:
-        if op.name not in chosen:
-            operators.append(op)
-            continue
+
+    def rotated(op: Operator, tensors: dict[str, Tensor]) -> Iterator[Operator]:
         source = op.inputs[0]
         if source not in copies:
             copies[source] = f"{source}.rotated"
             tensors[copies[source]] = tensors[source].replace(name=copies[source], region=op.region)
             axes = op.contracted if isinstance(op, Linear) else 1
-            operators.append(Hadamard(f"{source}.rotate", (source,), (copies[source],), op.region, axes))
+            yield Hadamard(f"{source}.rotate", (source,), (copies[source],), op.region, axes)
         raw = tuple(f"{name}.rotated_out" for name in op.outputs)
         tensors |= {new: tensors[old].replace(name=new) for new, old in zip(raw, op.outputs, strict=True)}
-        operators.append(replace(op, inputs=(copies[source], *op.inputs[1:]), outputs=raw))
+        yield replace(op, inputs=(copies[source], *op.inputs[1:]), outputs=raw)
         for new, old in zip(raw, op.outputs, strict=True):
-            operators.append(Hadamard(f"{old}.rotate_back", (new,), (old,), op.region))
-    return replace(graph, tensors=tensors, operators=tuple(operators))
+            yield Hadamard(f"{old}.rotate_back", (new,), (old,), op.region)
+
+    return exchanged(graph, (op for op in graph.operators if op.name in chosen), rotated)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
+from perfsim.graph.edit import exchanged
 from perfsim.ops.shared_array import SharedArray
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.techniques.products import layer_products, nothing_stored, stored_weights
@@ -44,17 +45,16 @@ class ParameterSharing(GraphRewrite):
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         if self.ratio == 1:
             return graph
-        chosen = {op.name: stored_weights(op, graph) for op in layer_products(graph)}
-        hashed = [graph.tensors[name] for names in chosen.values() for name in names]
+        products = layer_products(graph)
+        hashed = [graph.tensors[name] for op in products for name in stored_weights(op, graph)]
         total = sum(t.elements * graph.count(t) for t in hashed)
         array = Tensor("shared_array", (max(1, round(total * self.ratio)),), hashed[0].dtype, Role.WEIGHT)
-        tensors, operators = {**graph.tensors, array.name: array}, list[Operator]()
-        for op in graph.operators:
-            names = chosen.get(op.name, ())
-            if names:
-                shapes = tuple(tensors[name].shape for name in names)
-                gather = SharedArray(f"{op.name}.gather", (array.name,), names, op.region, shapes, self.chunk)
-                operators.append(gather)
-            operators.append(op)
-        tensors |= {t.name: t.replace(role=Role.ACTIVATION) for t in hashed}
-        return replace(graph, tensors=tensors, operators=tuple(operators))
+
+        def gathered(op: Operator, tensors: dict[str, Tensor]) -> list[Operator]:
+            names = stored_weights(op, graph)
+            shapes = tuple(tensors[name].shape for name in names)
+            return [SharedArray(f"{op.name}.gather", (array.name,), names, op.region, shapes, self.chunk), op]
+
+        activations = {t.name: t.replace(role=Role.ACTIVATION) for t in hashed}
+        made = exchanged(graph, products, gathered)
+        return replace(made, tensors={**made.tensors, array.name: array, **activations})

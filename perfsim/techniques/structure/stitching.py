@@ -8,14 +8,14 @@ from perfsim.errors import GraphError
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
 from perfsim.graph.regions import carried
 from perfsim.ops import Linear
-from perfsim.techniques.base import Context, PlanRewrite, parameter
-from perfsim.workloads import Plan
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
+from perfsim.workloads import Phase, Plan
 
 __all__ = ["Stitching", "stitched"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stitching(PlanRewrite):
+class Stitching(OptionalRewrite):
     """The first ``share`` of the layers is that of the network ``small``, the rest that of the model asked for.
 
     A linear stitching layer turns features of one width into the other. Work, traffic and weights interpolate between
@@ -38,8 +38,6 @@ class Stitching(PlanRewrite):
     turn = 1
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        if not self.small:
-            return None
         if context.system.count > 1:
             return "a stitched network is not spread over devices; use count=1"
         other = context.find_model(self.small)
@@ -47,15 +45,16 @@ class Stitching(PlanRewrite):
             return f"{other.name} is a {other.family} of another kind, whose layers do not fit"
         if any(len(p.graph.regions) != 1 for p in plan.phases):
             return "its layers are of several kinds, of which no share can be replaced"
-        return None
+        passes, own = ([(p.name, p.sequences) for p in made] for made in (self._early(plan, context), plan.phases))
+        return None if passes == own else "another technique makes other phases of the job; state one of them"
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.small:
-            return plan
-        other = plan.job.plan(context.find_model(self.small), context.stack)
-        graphs = (self._joined(early.graph, late.graph) for early, late in zip(other.phases, plan.phases, strict=True))
-        phases = tuple(replace(p, graph=graph) for p, graph in zip(plan.phases, graphs, strict=True))
-        return plan.replace(phases=phases)
+        both = zip(self._early(plan, context), plan.phases, strict=True)
+        return plan.replace(phases=tuple(replace(p, graph=self._joined(early.graph, p.graph)) for early, p in both))
+
+    def _early(self, plan: Plan, context: Context) -> tuple[Phase, ...]:
+        """What the job makes of the network of the early layers."""
+        return plan.job.plan(context.find_model(self.small), context.stack).phases
 
     def _joined(self, early: OperatorGraph, late: OperatorGraph) -> OperatorGraph:
         graph = stitched(early, late, self.share)

@@ -9,14 +9,14 @@ from perfsim.graph import GraphBuilder, OperatorGraph, Role
 from perfsim.ops import Elementwise, Softmax
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.quantities.numbers import Number
-from perfsim.techniques.base import Context, PlanRewrite, parameter
+from perfsim.techniques.base import Context, OptionalRewrite, parameter
 from perfsim.workloads import Inference, Phase, Plan
 
 __all__ = ["LogitsFusion"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogitsFusion(PlanRewrite):
+class LogitsFusion(OptionalRewrite):
     """``experts`` small models of one kind run beside the large one, and weights for their logits are solved per token.
 
     Prompt and every decode step run in all models, one after the other, each with weights and cache of its own. The
@@ -39,16 +39,12 @@ class LogitsFusion(PlanRewrite):
     turn = 1
 
     def requires(self, plan: Plan, context: Context) -> str | None:
-        if not self.expert:
-            return None
         if not isinstance(plan.job, Inference) or not isinstance(context.model, DecoderModel):
             return "it needs a decoder with a prompt and an output; use Inference"
         small = context.find_model(self.expert)
         return None if isinstance(small, LanguageModel) else f"{self.expert} is a {small.family} and writes no text"
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        if not self.expert:
-            return plan
         phases = list(plan.phases)
         small = plan.job.plan(context.find_model(self.expert), context.stack).phases
         for index in range(self.experts):
