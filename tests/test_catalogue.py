@@ -219,10 +219,10 @@ def test_missing_files():
 
 def test_devices_without_a_needed_number_say_so():
     with pytest.raises(InputError) as refusal:
-        ps.predict("gpt2", ps.Inference(dtype="int8"), on="max78000")
+        ps.predict("gpt2", ps.Inference(dtype="int8"), on="coral-edge-tpu")
     assert str(refusal.value) == (
-        "device max78000: no source gives its memory.sram.bandwidth; it can be listed but not used for predictions. "
-        'Write a TOML with base = "max78000" that states it'
+        "device coral-edge-tpu: no source gives its memory.sram.bandwidth; it can be listed but not used for "
+        'predictions. Write a TOML with base = "coral-edge-tpu" that states it'
     )
 
 

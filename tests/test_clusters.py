@@ -80,7 +80,7 @@ def test_products_that_are_no_convolutions_have_a_rate_of_their_own():
     def computing(model, share):
         stack = ps.stack("ncnn").replace(product_efficiency=share, attention_efficiency=0.5)
         phase = ps.predict(model, ps.SinglePass(dtype="fp32"), "raspberry-pi-4", stack=stack).costs[0]
-        kinds = {kind: 0.0 for kind in ("linear", "conv")}
+        kinds = dict.fromkeys(("linear", "conv"), 0.0)
         for cost, count in phase.kernels:
             if cost.kind in kinds:
                 kinds[cost.kind] += cost.compute * count

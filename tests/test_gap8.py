@@ -145,3 +145,14 @@ def test_kinds_that_were_never_measured_widen_the_interval():
     light = at("1.2V", "mobilenetv1-1.0-128", "dory").relative_interval
     assert "never measured" not in light.why
     assert light.high - light.low < dense.relative_interval.high - dense.relative_interval.low
+
+
+def test_the_ideal_bound_of_a_resident_network_knows_its_scratchpad():
+    """Weights that stay in L2 do not cross main memory: the bound is arithmetic, input and output, below the plan."""
+    p = ps.predict("mobilenetv1-0.25-96-vww", JOB, on="gap9", stack="gap-autotiler")
+    assert p.traffic == 0
+    weights = ps.model("mobilenetv1-0.25-96-vww").counts().parameters
+    assert p.ideal.runtime < weights / ps.device("gap9").bandwidth < p.runtime  # all of them from HyperRAM
+    assert p.ideal.traffic < weights
+    large = ps.predict("mobilenetv1-1.0-224", JOB, on="gap9", stack="gap-autotiler")  # 4.2 MB in 1.5 MB
+    assert large.ideal.traffic > 4e6

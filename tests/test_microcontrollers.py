@@ -29,7 +29,7 @@ def row(model, value, device="stm32l4r5", name="x-cube-ai"):
     [  # mit-han-lab/mcunet README
         ("mcunet-in0", 6.4, 0.75), ("mcunet-in1", 12.8, 0.64), ("mcunet-in2", 67.3, 0.73), ("mcunet-in3", 81.8, 0.74),
         ("mcunet-in4", 125.9, 1.73), ("mcunet-vww0", 6.0, 0.37), ("mcunet-vww1", 11.6, 0.43),
-        ("mcunet-vww2", 55.8, 0.64),
+        ("mcunet-vww2", 55.8, 0.64), ("mbv2-w0.35", 23.5, 0.75),
     ],
 )  # fmt: skip
 def test_mcunets_have_the_published_sizes(name, millions, parameters):

@@ -74,13 +74,8 @@ PARTICULAR: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
 """The same for kinds of core with other ones."""
 
 SHARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "ncnn": (
-            "bandwidth_efficiency", "tile_setup", "tile_transform", "dtype.int8.tile_transform", "product_efficiency",
-            "launch_contention",
-        )
-    }
-)  # fmt: skip
+    {"ncnn": ("bandwidth_efficiency", "tile_transform", "product_efficiency", "launch_contention")}
+)
 """What all cores share, by stack: fitted to all rows at the numbers of each core."""
 
 FILES: Mapping[str, str] = MappingProxyType(
@@ -198,8 +193,9 @@ def _software(row: Mapping[str, str]) -> tuple[str, bool, str] | None:
 def edge_problem(name: str, on: str, _dtype: str = "") -> Problem:
     """Numbers of one stack for one kind of core, or those that all cores share.
 
-    name: stack; on: a core (``cortex-a72``), a chip, or ``all`` for the shared numbers (of cores that have no other
-    ones). Rows of all number formats are fitted together. Left out are the other rows of that core; where there are none, those of other cores.
+    name: stack; on: a core (``cortex-a72``), a chip, or ``all`` for the shared numbers (rows of cores with other ones
+    apart). Rows of all number formats are fitted together. Left out are the other rows of that core; where there are
+    none, those of other cores.
 
     Raises
     ------
