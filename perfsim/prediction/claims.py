@@ -28,8 +28,8 @@ FORMS: Mapping[str, Callable[[float, float], float]] = MappingProxyType({
 
 METRICS = (
     "runtime", "ttft", "tpot", "throughput", "energy", "power", "cost", "carbon", "flops", "traffic", "mfu", "mbu",
-    "hfu", "step_time", "memory.total", "memory.weights", "memory.kv_cache", "memory.activations", "memory.workspace", "model.parameters",
-    "model.active_parameters", "model.macs", "operational_intensity", "ideal.runtime",
+    "hfu", "step_time", "memory.total", "memory.weights", "memory.kv_cache", "memory.activations", "memory.workspace",
+    "model.parameters", "model.active_parameters", "model.macs", "operational_intensity", "ideal.runtime",
 )  # fmt: skip
 """What a claim can be about: attributes of a prediction."""
 
