@@ -12,7 +12,7 @@ from perfsim.quantities.numbers import Number, ceil_div, largest, maximum, minim
 from perfsim.workloads import Phase
 
 __all__ = [
-    "Memory", "Store", "activation_peak", "alive_activations", "memory_of", "saved_activations", "store_of",
+    "Memory", "Store", "activation_peak", "alive_activations", "gathered", "memory_of", "saved_activations", "store_of",
 ]  # fmt: skip
 
 

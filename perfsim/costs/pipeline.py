@@ -22,7 +22,7 @@ def visible_runtime(*, beside: Number, kernels: Number, overlap: Number) -> Numb
     beside: all transfers that may run meanwhile [s]; kernels: everything else [s]; overlap: share of the kernels' time
     behind which transfers hide [1], 1 where they take nothing from each other.
     """
-    return maximum(0.0, beside - overlap * kernels)
+    return maximum(0 * beside, beside - overlap * kernels)
 
 
 def beside(kernels: Counted, lowered: Sequence[Kernel], overlap: Number) -> tuple[tuple[KernelCost, Number], ...]:
