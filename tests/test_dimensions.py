@@ -50,6 +50,11 @@ def collective(group):
 
 
 ONE = DIMENSIONLESS
+def visible_runtime(*, beside, kernels):
+    """Transfers that hide behind half of the kernels' time."""
+    return pipeline.visible_runtime(beside=beside, kernels=kernels, overlap=0.5)
+
+
 FORMULAS = {
     "roofline": Formula(
         roofline.roofline_runtime, {"flops": FLOP, "traffic": BYTE, "peak": PEAK, "bandwidth": BANDWIDTH}, S, "peak"
@@ -83,9 +88,7 @@ FORMULAS = {
         "m",
     ),
     "depth": Formula(matrix.padded_depth, dict.fromkeys(("depth", "multiple"), ONE), ONE, "multiple"),
-    "visible transfers": Formula(
-        pipeline.visible_runtime, {"beside": S, "kernels": S, "overlap": ONE}, S, "kernels"
-    ),
+    "visible transfers": Formula(visible_runtime, {"beside": S, "kernels": S}, S, "kernels"),
     "rows": Formula(roofline.row_runtime, {"rows": ONE, "row_time": S, "units": ONE}, S, ""),
     "winograd": Formula(matrix.winograd_share, {"tile": ONE}, ONE, "tile"),
     "cores": Formula(matrix.core_sharing, {"units": ONE, "contention": ONE}, ONE, "units"),
