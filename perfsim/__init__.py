@@ -13,7 +13,7 @@ from perfsim.prediction.prediction import Prediction
 from perfsim.sweeps.solve import solve
 from perfsim.sweeps.sweep import sweep
 from perfsim.techniques.parallel import Parallel
-from perfsim.workloads import Decode, Diffusion, Inference, Prefill, SinglePass
+from perfsim.workloads import Decode, Diffusion, Inference, Prefill, SinglePass, Training
 
 __all__ = [
     "Decode",
@@ -24,6 +24,7 @@ __all__ = [
     "Prediction",
     "Prefill",
     "SinglePass",
+    "Training",
     "compare",
     "device",
     "duty_cycle",

@@ -25,7 +25,7 @@ mt-nlg-530b anthropic-52b llama-2-7b llama-2-13b llama-2-70b llama-3.1-8b llama-
 mixtral-8x7b deepseek-v3 qwen2.5-7b falcon-40b phi-3-mini megatron-openai-davinci megatron-gptj-6b
 """.split()  # noqa: SIM905
 
-UNPUBLISHED = {"convfirst", "minicpm-1.2b", "minicpm-2.4b"}
+UNPUBLISHED = {"convfirst", "minicpm-1.2b", "minicpm-2.4b", *(f"megatron-gpt-1024x{n}" for n in (12, 16, 20, 24))}
 """A model that stands for a kind of block, and models whose paper prints no total: they claim no published size."""
 
 

@@ -40,7 +40,7 @@ MISTAKES = [
     (["predict", "gpt2", "--on", "h100"],
      'unknown device "h100"; did you mean h100-pcie-80gb, h100-sxm5-80gb or gh200? List them with: perfsim devices'),
     ([*PREDICT, "--stack", "idael"], 'unknown stack "idael"; did you mean ideal? List them with: perfsim stacks'),
-    ([*PREDICT, "--task", "training"], f"--task training: not predicted by this version; {TASKS}"),
+    ([*PREDICT, "--task", "train"], 'unknown task "train"; did you mean training?'),
     ([*PREDICT, "--task", "single-pass"], "gpt2 is a language model, but SinglePass needs a vision model; use Prefill"),
     (
         ["predict", "resnet50", "--on", "t4", "--task", "prefill"],
@@ -50,7 +50,7 @@ MISTAKES = [
     ([*PREDICT, "--context-length", 9], "--context-length 9: --task inference takes --batch, --prompt-tokens, --output-tokens; use --task decode"),
     ([*PREDICT, "--task", "decode", "--output-tokens", 9],
      "--output-tokens 9: --task decode takes --batch, --context-length; use --task inference"),
-    ([*PREDICT, "--sequence", 9], "--sequence 9: --task inference takes --batch, --prompt-tokens, --output-tokens; use --task single-pass"),
+    ([*PREDICT, "--sequence", 9], "--sequence 9: --task inference takes --batch, --prompt-tokens, --output-tokens; use --task single-pass or training"),
     ([*PREDICT, "--image-size", 224], "--image-size 224: gpt2 is a language model and sees no images; leave it out"),
     ([*PREDICT, "--batch", "many"], "Invalid value for '--batch': \"many\" is neither a whole number nor max. See perfsim predict --help"),
     ([*PREDICT, "--batch", 0], "batch=0: expected a whole number, at least 1"),

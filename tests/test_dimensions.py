@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfsim.costs import collectives, energy, hierarchy, matrix, money, phase, roofline, throttle
+from perfsim.costs import collectives, energy, hierarchy, matrix, money, phase, pipeline, roofline, throttle
 from perfsim.devices import Link
 from perfsim.errors import UnitError
 from perfsim.ops import AllGather, AllReduce
@@ -50,6 +50,11 @@ def collective(group):
 
 
 ONE = DIMENSIONLESS
+def visible_runtime(*, beside, kernels):
+    """Transfers that hide behind half of the kernels' time."""
+    return pipeline.visible_runtime(beside=beside, kernels=kernels, overlap=0.5)
+
+
 FORMULAS = {
     "roofline": Formula(
         roofline.roofline_runtime, {"flops": FLOP, "traffic": BYTE, "peak": PEAK, "bandwidth": BANDWIDTH}, S, "peak"
@@ -83,9 +88,13 @@ FORMULAS = {
         "m",
     ),
     "depth": Formula(matrix.padded_depth, dict.fromkeys(("depth", "multiple"), ONE), ONE, "multiple"),
+    "visible transfers": Formula(visible_runtime, {"beside": S, "kernels": S}, S, "kernels"),
     "rows": Formula(roofline.row_runtime, {"rows": ONE, "row_time": S, "units": ONE}, S, ""),
     "winograd": Formula(matrix.winograd_share, {"tile": ONE}, ONE, "tile"),
     "cores": Formula(matrix.core_sharing, {"units": ONE, "contention": ONE}, ONE, "units"),
+    "transforms": Formula(
+        matrix.transform_products, dict.fromkeys(("m", "depth", "n", "tile_transform"), ONE), ONE, ""
+    ),
     "setup": Formula(matrix.setup_products, dict.fromkeys(("batch", "m", "tile_setup"), ONE), ONE, ""),
     "energy of operations": Formula(energy.dynamic_energy, {"work": FLOP, "energy": JOULE / FLOP}, JOULE, ""),
     "energy of bytes": Formula(energy.dynamic_energy, {"work": BYTE, "energy": JOULE / BYTE}, JOULE, ""),
@@ -143,7 +152,7 @@ def test_times_of_the_host_add_up_to_a_time(function):
 
 
 def test_every_formula_of_costs_is_traced_here():
-    modules = (collectives, energy, hierarchy, matrix, money, phase, roofline)
+    modules = (collectives, energy, hierarchy, matrix, money, phase, pipeline, roofline)
     formulas = {
         function.__name__
         for module in modules

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import perfsim as ps
 from perfsim.errors import InputError
 from perfsim.graph import Role, check
-from perfsim.techniques.parallel import shard
+from perfsim.workloads.sharding import shard
 from tests.strategies import models, step
 
 A100 = "a100-sxm4-80gb"
@@ -216,3 +216,28 @@ def test_a_layout_with_nonsense():
     with pytest.raises(InputError) as refusal:
         ps.Parallel(tensor=0)
     assert str(refusal.value) == "parallel: tensor=0: expected 1 to 4096 [1]"
+
+
+def test_replicas_without_a_share_of_the_batch_do_nothing():
+    """One sequence keeps one of four replicas busy; five are dealt out by twos, so three are busy and one waits."""
+    job = ps.Prefill(prompt_tokens=128, batch=1)
+    one = ps.predict("gpt2", job, "a100-sxm4-80gb")
+    four = ps.predict("gpt2", job, ps.system("a100-sxm4-80gb", 4), using=[ps.Parallel(data=4)])
+    assert (four.flops, four.traffic) == (one.flops, one.traffic)
+    idle = 3 * one.system.device.get("power.idle") * four.runtime
+    assert four.energy == pytest.approx(one.energy + idle)
+    assert "3 of 4 replicas have nothing to do: a batch of 1 does not fill them" in four.remarks
+    five = ps.predict("gpt2", job.replace(batch=5), ps.system("a100-sxm4-80gb", 4), using=[ps.Parallel(data=4)])
+    two = ps.predict("gpt2", job.replace(batch=2), "a100-sxm4-80gb")
+    assert five.flops == 3 * two.flops
+    assert "a batch of 5 does not divide over 4 replicas: work counts each busy one as full" in five.remarks
+
+
+def test_inference_is_not_cut_into_micro_batches():
+    layout = ps.Parallel(pipeline=4, micro_batch=2)
+    with pytest.raises(ps.PerfsimError) as refusal:
+        ps.predict("gpt2", ps.Prefill(batch=8), ps.system("a100-sxm4-80gb", 4), using=[layout])
+    assert str(refusal.value) == (
+        "parallel cannot apply to gpt2: inference passes whole batches through the stages of a pipeline, 8 sequences "
+        "here; leave out micro_batch=2"
+    )

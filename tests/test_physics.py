@@ -164,6 +164,7 @@ def test_more_work_takes_longer(model, job, device, stack, data):
     fields = [f for f in ("batch", "prompt_tokens", "output_tokens", "context_length") if hasattr(job, f)]
     field = data.draw(st.sampled_from(fields))
     more = job.replace(**{field: getattr(job, field) + data.draw(st.integers(1, 100))})
+    stack = stack.replace(misaligned_efficiency=1.0)  # odd numbers of positions may be slower
     for software in ("ideal", stack):
         small, large = (ps.predict(model, j, on=device, stack=software) for j in (job, more))
         assert large.runtime >= small.runtime * LEAST

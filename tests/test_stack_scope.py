@@ -77,8 +77,8 @@ REFUSED = [
     (
         "tflite-micro", "a100-sxm4-80gb",
         "stack tflite-micro runs on microcontroller, not on a100-sxm4-80gb (datacenter-gpu; of NVIDIA); use one of "
-        "fastertransformer, ideal, layerwise, megatron-2022, pytorch-channels-last, pytorch-compile, pytorch-eager, "
-        "tensorrt, tensorrt-llm, vllm, xdit",
+        "fastertransformer, fsdp, ideal, layerwise, megatron, megatron-2022, pytorch-channels-last, pytorch-compile, "
+        "pytorch-eager, tensorrt, tensorrt-llm, vllm, xdit",
     ),
     (
         "vllm", "raspberry-pi-5",

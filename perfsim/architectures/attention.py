@@ -98,6 +98,8 @@ class Attention:
         return results[0], results[1]
 
     def _store(self, b: GraphBuilder, step: Step, k: str, v: str) -> tuple[str, str]:
+        if step.training:
+            return k, v
         shape = (step.batch, cache_length(step, self.window), self.kv_heads, self.head_dim)
         caches = tuple(
             b.tensor(f"attention.{name}_cache", shape, step.cache_dtype, Role.KV_CACHE, shard=2)

@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 from perfsim.architectures.step import Step
 from perfsim.graph import GraphBuilder, Role
-from perfsim.ops import Elementwise, FusedAttention, Scores, Softmax, Values
+from perfsim.ops import Dropout, Elementwise, FusedAttention, Scores, Softmax, Values
 from perfsim.quantities.dtypes import DTYPES
 from perfsim.quantities.numbers import Number, ceil_div
 
-__all__ = ["ATTENTION_KERNELS", "AttentionKernel", "rotate_and_store"]
+__all__ = ["ATTENTION_KERNELS", "AttentionKernel", "dropped", "rotate_and_store"]
 
 AttentionKernel = Callable[..., str]
 """(builder, step, (queries, keys, values), window, further inputs, value_dim=0, name="attention", context=None) →
@@ -31,6 +31,11 @@ def naive(
     seen = step.context if context is None else context
     causal = context is None
     scores = b.add(Scores, f"{name}.scores", (queries, keys), context=seen, causal=causal, window=window)
+    if step.training:  # one kernel that works in fp32 inside: what it saves is as wide as what it reads
+        hidden = b.add(Elementwise, f"{name}.mask", (scores,), function="mask")
+        shares = dropped(b, step, f"{name}.dropout", b.add(Softmax, f"{name}.softmax", (hidden, *extra)))
+        weighted: str = b.add(Values, f"{name}.values", (shares, values), value_dim=value_dim)
+        return weighted
     wide = b.add(Elementwise, f"{name}.upcast", (scores,), dtype=DTYPES["fp32"], function="upcast")
     masked = b.add(Elementwise, f"{name}.mask", (wide,), function="mask")
     probabilities = b.add(Softmax, f"{name}.softmax", (masked, *extra))
@@ -69,6 +74,14 @@ def paged(
         value_dim=value_dim,
     )
     return attended
+
+
+def dropped(b: GraphBuilder, step: Step, name: str, x: str) -> str:
+    """``x`` after dropout, where the pass has it."""
+    if not step.dropout:
+        return x
+    kept: tuple[str, str] = b.add(Dropout, name, (x,), outputs=("", "mask"), dtypes=(None, DTYPES["int8"]))
+    return kept[0]
 
 
 def rotate_and_store(b: GraphBuilder, q: str, k: str, rotary: bool) -> tuple[str, str]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from perfsim.architectures.attention import Attention
+from perfsim.architectures.attention_kernels import dropped
 from perfsim.architectures.language import LanguageModel
 from perfsim.architectures.latent_attention import LatentAttention
 from perfsim.architectures.mlp import MixtureOfExperts, Mlp
 from perfsim.architectures.ssm import ChunkedStateSpace, SelectiveStateSpace
 from perfsim.architectures.step import Step
 from perfsim.graph import GraphBuilder, OperatorGraph, Role
-from perfsim.ops import Elementwise, Embedding, Linear, Norm, Sample, Select
+from perfsim.ops import CrossEntropy, Elementwise, Embedding, Linear, Norm, Sample, Select
 from perfsim.quantities.dtypes import DTYPES
 
 __all__ = ["Block", "DecoderModel", "LayerGroup", "Mixer"]
@@ -153,6 +154,7 @@ class DecoderModel(LanguageModel):
             where = b.tensor("position_ids", (step.batch, step.tokens), DTYPES["int32"], Role.INDEX)
             learned = b.add(Embedding, "positions", (where, places), dtype=step.dtype)
             x = b.add(Elementwise, "embedding.add", (x, learned), function="add")
+        x = dropped(b, step, "embedding.dropout", x)
         return self._norm(b, step, "embedding.norm", x) if self.embedding_norm else x
 
     def _layer(self, b: GraphBuilder, step: Step, x: str, group: LayerGroup) -> str:
@@ -167,6 +169,7 @@ class DecoderModel(LanguageModel):
         second = first if self.block.shared or not self.block.before else self._norm(b, step, "mlp_norm", x)
         attended, fed = mixer.build(b, step, first, self.hidden), mlp.build(b, step, second, self.hidden)
         both = b.add(Elementwise, "branches.add", (attended, fed), function="add")
+        both = dropped(b, step, "residual.dropout", both)
         y: str = b.add(Elementwise, "residual.add", (both, x), function="add")
         return y
 
@@ -174,11 +177,12 @@ class DecoderModel(LanguageModel):
         y = branch(self._norm(b, step, f"{name}_norm", x) if self.block.before else x)
         if self.block.after:
             y = self._norm(b, step, f"{name}_after_norm", y)
+        y = dropped(b, step, f"{name}_residual.dropout", y)
         y = b.add(Elementwise, f"{name}_residual.add", (y, x), function="add")
         return self._norm(b, step, f"{name}_post_norm", y) if self.block.post else y
 
     def _head(self, b: GraphBuilder, step: Step, x: str, sample: bool) -> None:
-        if not step.all_logits:
+        if not step.all_logits and not step.training:
             x = b.add(Select, "head.last", (x,))
         if self.final_norm:
             x = self._norm(b, step, "head.norm", x)
@@ -197,6 +201,11 @@ class DecoderModel(LanguageModel):
             logits = b.add(Elementwise, "head_bias", (logits, bias), function="bias")
         if self.logit_softcap:
             logits = b.add(Elementwise, "head.softcap", (logits,), function="softcap")
+        if step.training:
+            labels = b.tensor("labels", (step.batch, step.tokens), DTYPES["int32"], Role.INDEX)
+            logits = b.add(Elementwise, "head.to_fp32", (logits,), dtype=DTYPES["fp32"], function="upcast")
+            b.add(CrossEntropy, "loss", (logits, labels))
+            return
         if step.all_logits:
             logits = b.add(Elementwise, "head.to_fp32", (logits,), dtype=DTYPES["fp32"], function="copy")
             logits = b.add(Select, "head.last", (logits,))

@@ -19,7 +19,8 @@ class Step:
     attention: ``naive``, ``fused`` or ``paged``; block_tokens: positions per page of a paged cache;
     decode: whether this is a decode step (latent attention then works in the latent space); all_logits: whether the
     stack computes logits of every position, in fp32, instead of the last position only; source: positions that an
-    encoder read before this decode step.
+    encoder read before this decode step; training: whether the pass ends with the loss of every position, and keeps
+    nothing for later steps; dropout: whether it drops attention weights, and what branches add to the residual stream.
     """
 
     batch: Number
@@ -33,3 +34,5 @@ class Step:
     decode: bool = False
     all_logits: bool = False
     source: Number = 0
+    training: bool = False
+    dropout: bool = False

@@ -90,8 +90,8 @@ class PublishedSystem:
 
     @property
     def waiting(self) -> bool:
-        """Whether its workload is not predicted yet."""
-        return self.workload not in ("inference", "any")
+        """Whether it needs techniques of its workload that are not predicted yet: no setup tries it in training."""
+        return self.workload not in ("inference", "any", self.setup.job.get("task"))
 
 
 def system_names() -> tuple[str, ...]:

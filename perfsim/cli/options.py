@@ -25,7 +25,6 @@ from perfsim.workloads import JOBS, Job
 
 __all__ = ["Request", "changes_of", "job_options", "read_request", "task_of"]
 
-LATER = ("training",)
 """Tasks of the contract that this version does not predict."""
 
 MONEY = ("region", "pue", "offer")
@@ -38,7 +37,7 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
     {
         "batch": "--batch", "prompt_tokens": "--prompt-tokens", "output_tokens": "--output-tokens",
         "context_length": "--context-length", "image_size": "--image-size", "steps": "--steps",
-        "global_batch": "--global-batch", "sequence": "--sequence", "frames": "--frames",
+        "global_batch": "--global-batch", "sequence": "--sequence", "tokens": "--tokens", "frames": "--frames",
     }
 )  # fmt: skip
 
@@ -68,8 +67,9 @@ _OPTIONS = (
     click.option("--dtype", help="Number format, e.g. bf16. Default: the model's own, if the device computes in it."),
     click.option("--image-size", type=int, help="Pixels per side (single-pass, diffusion)."),
     click.option("--steps", type=int, help="Passes of the denoiser per image (diffusion)."),
-    click.option("--global-batch", type=int, help="Samples per step (training; not in this version)."),
-    click.option("--sequence", type=int, help="Tokens per text (single-pass; training is not in this version)."),
+    click.option("--global-batch", type=int, help="Sequences per step of the optimizer (training)."),
+    click.option("--sequence", type=int, help="Tokens per text (single-pass, training)."),
+    click.option("--tokens", type=float, help="Tokens of the whole run, e.g. 300e9; one step without (training)."),
     click.option("--frames", type=int, help="Spectra per recording (single-pass of speech networks)."),
     click.option("--using", multiple=True, metavar="NAME:key=value,...", help="Technique; repeatable, in order."),
     click.option("--set", "changes", multiple=True, metavar="PATH=VALUE",
@@ -79,7 +79,8 @@ _OPTIONS = (
     click.option("--pipeline-parallel", type=int, help="Stages of consecutive layers."),
     click.option("--data-parallel", type=int, help="Replicas that share the batch."),
     click.option("--expert-parallel", type=int, help="Tensor-parallel devices that hold whole experts."),
-    click.option("--micro-batch", type=int, help="Samples per pipeline micro-batch."),
+    click.option("--micro-batch", type=int, help="Sequences per pass of a replica (training)."),
+    click.option("--interleave", type=int, help="Parts of the network per pipeline stage (training)."),
     click.option("--region", help="Grid of the carbon: a country or cloud region, e.g. FRA or europe-west9."),
     click.option("--pue", help="Power usage effectiveness: a number or a name. Default: the industry's mean."),
     click.option("--offer", help="Price: one of the device's offers. Default: the first one listed."),
@@ -164,8 +165,6 @@ def task_of(options: Mapping[str, Any], model: Model) -> str:
 
 def _job_fields(options: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Stated fields of the job; a field of another task is refused."""
-    if task in LATER:
-        raise InputError(f"--task {task}: not predicted by this version; expected one of {', '.join(JOBS)}")
     if task not in JOBS:
         raise UnknownNameError("task", task, JOBS)
     known = {f.name for f in fields(JOBS[task])}
@@ -182,7 +181,7 @@ def _job_fields(options: Mapping[str, Any], task: str) -> dict[str, Any]:
 def _layout(options: Mapping[str, Any], using: tuple[Technique, ...]) -> Parallel | None:
     """The layout that the degrees state; devices of ``--count`` that are left over are tensor parallel."""
     names = [f.name for f in fields(Parallel)]
-    flags = {n: options[n if n == "micro_batch" else f"{n}_parallel"] for n in names}
+    flags = {n: options[n if n in options else f"{n}_parallel"] for n in names}
     stated = {name: value for name, value in flags.items() if value is not None}
     if not stated:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perfsim.devices import Link
 from perfsim.ops import Collective
-from perfsim.quantities.numbers import Number
+from perfsim.quantities.numbers import Number, maximum
 
 __all__ = ["collective_runtime", "link_runtime"]
 
@@ -30,9 +30,10 @@ def collective_runtime(
     domains and between them over the ``outer`` link, one after the other. nbytes: input of one device [byte];
     efficiency: of the link bandwidth [1]; latency: of one exchange [s].
     """
+    domain = maximum(1, inner.domain // op.stride)
     near, far = op.volume(), 0.0
-    if op.devices > inner.domain:
-        near, far = op.over_domains(int(inner.domain))
-    start = latency * op.exchanges(inner.domain)
+    if op.devices > domain:
+        near, far = op.over_domains(int(domain))
+    start = latency * op.exchanges(domain)
     inside = link_runtime(volume=nbytes * near, bandwidth=inner.bandwidth * efficiency, latency=start)
     return inside + link_runtime(volume=nbytes * far, bandwidth=outer.bandwidth * efficiency, latency=0.0)

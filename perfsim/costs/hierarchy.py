@@ -66,8 +66,10 @@ def _accesses(kernel: Kernel, graph: OperatorGraph) -> list[_Access]:
     for crossing, write in ((kernel.reads, False), (kernel.writes, True)):
         for op, name in crossing:
             tensor = graph.tensors[name]
-            if tensor.placement is Placement.MAIN:
-                kept = tensor.role is not Role.ACTIVATION
+            made = graph.producer(name) is not None  # a later reader in the pass finds it as it finds any activation
+            saved = tensor.role is Role.SAVED
+            if tensor.placement is Placement.MAIN or (saved and write):
+                kept = tensor.role is not Role.ACTIVATION and (write or not (saved and made))
                 found.append(_Access(name, op.accessed(tensor, graph.tensors), write, kept, kernel.again(name)))
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from perfsim.devices import Stack
-from perfsim.graph import Operator, OperatorGraph, Placement, Role, Tensors, TiledKernel, Unit
+from perfsim.graph import Operator, OperatorGraph, Placement, Role, Tensor, Tensors, TiledKernel, Unit
 from perfsim.quantities.numbers import Number, is_recorded
 
 __all__ = ["Kernel", "kernels_of", "place_on_chip"]
@@ -58,10 +58,15 @@ class Kernel:
 def place_on_chip(graph: OperatorGraph) -> OperatorGraph:
     """The graph with all activations kept on chip: what a perfect execution would do."""
     tensors = {
-        name: t.replace(placement=Placement.CHIP) if t.role is Role.ACTIVATION else t
+        name: t.replace(placement=Placement.CHIP) if t.role is Role.ACTIVATION or _written(graph, t) else t
         for name, t in graph.tensors.items()
     }
     return replace(graph, tensors=tensors)
+
+
+def _written(graph: OperatorGraph, tensor: Tensor) -> bool:
+    """Whether the pass itself makes what it saves; then it is stored once, and read again from the chip."""
+    return tensor.role is Role.SAVED and graph.producer(tensor.name) is not None
 
 
 def kernels_of(graph: OperatorGraph, stack: Stack) -> tuple[Kernel, ...]:
@@ -160,7 +165,7 @@ def _cut(graph: OperatorGraph, groups: list[list[Operator]], group_of: Mapping[s
             (op, name)
             for op in operators
             for name in op.outputs
-            if len(operators) == 1 or readers.get(name, set()) != {index}
+            if len(operators) == 1 or readers.get(name, set()) != {index} or graph.tensors[name].role is Role.SAVED
         ]
         tiling = graph.kernels.get(operators[0].name)
         kernels.append(Kernel(tuple(operators), tuple(reads.values()), tuple(writes), tiling))

@@ -8,9 +8,12 @@ from perfsim.costs.phase import PhaseCost
 from perfsim.costs.scratchpad import Misfit
 from perfsim.devices import Device, Stack
 from perfsim.graph import OperatorGraph, Role, Tensor
-from perfsim.quantities.numbers import Number, ceil_div, largest, maximum
+from perfsim.quantities.numbers import Number, ceil_div, largest, maximum, minimum
+from perfsim.workloads import Phase
 
-__all__ = ["Memory", "Store", "activation_peak", "alive_activations", "memory_of", "store_of"]
+__all__ = [
+    "Memory", "Store", "activation_peak", "alive_activations", "gathered", "memory_of", "saved_activations", "store_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,16 @@ def memory_of(
     """Memory of a plan on its fullest device.
 
     Weights are stored once for all phases of a network; its cache counts at its longest; activations at the worst
-    moment of any phase. With ``pipeline`` stages the fullest one holds the most layers and the larger of
-    embedding and head.
+    moment of any phase, and on top what training saves for the backward pass. With ``pipeline`` stages the fullest one
+    holds the most layers and the larger of embedding and head.
     """
     return Memory(
         weights=_side_by_side(phases, Role.WEIGHT, pipeline),
         kv_cache=_side_by_side(phases, Role.KV_CACHE, pipeline),
-        activations=maximum(*(largest(activation_peak(p)) for p in phases)),
+        activations=maximum(*(largest(activation_peak(p)) for p in phases)) + saved_activations(phases),
+        gradients=_side_by_side(phases, Role.GRADIENT, pipeline),
+        optimizer_states=_side_by_side(phases, Role.OPTIMIZER, pipeline),
+        workspace=maximum(*(gathered(p.graph) for p in phases)),
         capacity=capacity,
         misfits=_misfits(phases),
         weights_in=weights_in,
@@ -97,6 +103,58 @@ def _side_by_side(phases: tuple[PhaseCost, ...], role: Role, pipeline: int) -> N
     for cost in phases:
         networks.setdefault(cost.phase.network, []).append(largest(_stored(cost.graph, role, pipeline)))
     return sum(maximum(*each) for each in networks.values())
+
+
+def gathered(graph: OperatorGraph) -> Number:
+    """Bytes of what lies on the device for the time of one part only [byte]: the largest part, and the next one that is
+    fetched meanwhile.
+    """
+    parts: dict[str, Number] = {}
+    for tensor in graph.of_role(Role.GATHERED):
+        parts[tensor.region] = parts.get(tensor.region, 0) + tensor.nbytes
+    return 0 if not parts else 2 * maximum(0, *parts.values())
+
+
+def saved_activations(phases: tuple[PhaseCost, ...]) -> Number:
+    """Bytes that training keeps from forward to backward passes, on the fullest device [byte].
+
+    Stage i of p of a pipeline holds p − i micro-batches (one forward, one backward [1]), at most as many as there are:
+    the first stage its layers p times and the embedding, the last its layers and the head once. What is computed again
+    is there for one layer at a time.
+
+    References
+    ----------
+    .. [1] D. Narayanan et al., arXiv 2104.04473, section 2.2: PipeDream-flush.
+    """
+    total: Number = 0
+    for cost in phases:
+        graph = cost.graph
+        made = [t for t in graph.of_role(Role.SAVED) if graph.producer(t.name) is not None]
+        if cost.phase.stage == "forward":
+            total = total + _in_flight(graph, made, cost.phase)
+        else:
+            total = total + sum(t.nbytes for t in made)
+    return total
+
+
+def _in_flight(graph: OperatorGraph, saved: list[Tensor], phase: Phase) -> Number:
+    stages = phase.stages
+    inside = sum(t.nbytes * graph.count(t) for t in saved if t.region)
+    if stages == 1:
+        return inside + sum(t.nbytes for t in saved if not t.region)
+    first = next((op for op in graph.operators if op.region), None)
+    order = [op.name for op in graph.operators]
+    start = order.index(first.name) if first is not None else 0
+    ends: list[Number] = [0, 0]
+    for tensor in saved:
+        maker = graph.producer(tensor.name)
+        if not tensor.region and maker is not None:
+            place = int(order.index(maker.name) > start)
+            ends[place] = ends[place] + tensor.nbytes
+    layers: Number = sum(graph.regions.values())
+    stage = inside * ceil_div(layers, stages) / layers
+    flying = minimum(stages, phase.steps)
+    return maximum((stage + ends[0]) * flying, stage + ends[1])
 
 
 def _stored(graph: OperatorGraph, role: Role, pipeline: int) -> Number:

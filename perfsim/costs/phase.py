@@ -9,6 +9,7 @@ from functools import cached_property
 from perfsim.costs.execution import kernel_costs
 from perfsim.costs.kernel import KernelCost
 from perfsim.costs.lowering import Kernel, kernels_of, place_on_chip
+from perfsim.costs.pipeline import beside, slowest_stage
 from perfsim.costs.scratchpad import Misfit
 from perfsim.devices import Stack, System
 from perfsim.graph import OperatorGraph
@@ -66,8 +67,8 @@ class PhaseCost:
     device waits for the host [s]; step_runtimes: of each step, an array if they differ [s]; serving: host time per
     sequence between steps, part of the runtime [s]; phase: what was costed; misfits: what no level has room
     for, None without a plan for scratchpads; as_rated: costs the phase on the device without what-ifs, None where there
-    are none; throttling: part of the runtime that a power limit adds [s]. A share of the phase below 1
-    scales the totals, not the step runtimes.
+    are none; throttling: part of the runtime that a power limit adds [s]; bubble: part of it in which a device waits
+    for other stages of a pipeline [s]. A share of the phase below 1 scales the totals, not the step runtimes.
     """
 
     phase: Phase
@@ -81,6 +82,7 @@ class PhaseCost:
     misfits: tuple[Misfit, ...] | None = None
     as_rated: Callable[[], PhaseCost] | None = None
     throttling: Number = 0.0
+    bubble: Number = 0.0
 
     @property
     def name(self) -> str:
@@ -105,6 +107,11 @@ class PhaseCost:
     def over_job(self, per_step: Number) -> Number:
         """Expected total over one job of a value per step."""
         return over_steps(per_step, self.steps) * self.phase.share
+
+    def busy(self, per_step: Number) -> Number:
+        """Time of one device over one job [s], of a time per pass over the whole graph: a stage does its part of it."""
+        total = self.over_job(per_step)
+        return total if self.phase.stages == 1 else total / self.phase.stages
 
     def total(self, field: str) -> Number:
         """Sum of a field of the kernels over all executions and steps."""
@@ -139,7 +146,8 @@ def phase_cost(phase: Phase, system: System, stack: Stack, stages: int = 1) -> P
     graph = place_on_chip(phase.graph) if stack.on_chip else phase.graph
     lowered = kernels_of(graph, stack)
     costs, misfits = kernel_costs(graph, lowered, system, stack, phase.repeated)
-    kernels = tuple((cost, graph.count(kernel.lead)) for cost, kernel in zip(costs, lowered, strict=True))
+    counted = [(cost, graph.count(kernel.lead)) for cost, kernel in zip(costs, lowered, strict=True)]
+    kernels = beside(counted, lowered, stack.parameter("communication_overlap"))
     device = sum(cost.runtime * count for cost, count in kernels)
     collectives = sum(graph.count(op) for op in graph.operators if isinstance(op, Collective))
     host = host_runtime(
@@ -156,12 +164,16 @@ def phase_cost(phase: Phase, system: System, stack: Stack, stages: int = 1) -> P
         tokens=phase.tokens, sequences=phase.sequences, per_token=stack.parameter("host_per_token"),
         per_sequence=per_sequence, gap=stack.parameter("step_gap"),
     )  # fmt: skip
-    step = step_runtime(device=device, host=host, frame=frame) + phase.delay
+    mean = device if phase.stages == 1 else device / phase.stages
+    slowest = device if phase.stages == 1 else slowest_stage(kernels, lowered, graph, phase.stages)
+    step = step_runtime(device=slowest, host=host / phase.stages, frame=frame) + phase.delay
 
     def over_job(per_step: Number) -> Number:
         return over_steps(per_step, phase.steps) * phase.share
 
+    bubble = 0.0 if phase.stages == 1 else over_job(slowest - mean) + phase.fill * step
+    runtime = over_job(step) if phase.stages == 1 else over_job(step) + phase.fill * step
     return PhaseCost(
-        phase, graph, kernels, lowered, over_job(step), over_job(step - device), step,
-        over_job(phase.sequences * per_sequence), misfits,
+        phase, graph, kernels, lowered, runtime, over_job(step - slowest), step,
+        over_job(phase.sequences * per_sequence), misfits, bubble=bubble,
     )  # fmt: skip

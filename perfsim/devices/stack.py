@@ -51,6 +51,7 @@ PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
         "host_per_collective": ("time", 0.0),
         "collective_latency": ("time", 0.0),
         "link_efficiency": ("ratio", 1.0),
+        "communication_overlap": ("ratio", 1.0),
     }
 )
 """Parameter → (name of its dimension, value in a perfect stack). docs/assumptions.md says what each means."""

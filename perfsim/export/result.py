@@ -52,7 +52,7 @@ def _metrics(p: Prediction) -> dict[str, Any]:
         "ttft": p.ttft,
         "tpot": p.tpot,
         "throughput": p.throughput,
-        "step_time": None,
+        "step_time": p.step_time,
         "energy": p.energy,
         "power": p.power,
         "throttling": p.throttling,

@@ -64,19 +64,22 @@ class GraphBuilder:
         *,
         outputs: tuple[str, ...] = ("",),
         dtype: DType | None = None,
+        dtypes: tuple[DType | None, ...] = (),
         **fields: Any,
     ) -> Any:
         """Add an operator and its output tensors; return the output name, or a tuple of several.
 
         Outputs are named ``<operator>.<suffix>`` (``<operator>.out`` for the empty suffix), take the
-        shapes that the operator derives, and the number format of its first input unless ``dtype`` is given.
+        shapes that the operator derives, and the number format of its first input unless ``dtype`` is given, or
+        ``dtypes`` for outputs that differ.
         """
         full = f"{self._region}.{name}" if self._region else name
         names = tuple(f"{full}.{suffix or 'out'}" for suffix in outputs)
         op = kind(name=full, inputs=inputs, outputs=names, region=self._region, **fields)
         chosen = dtype or self._tensors[inputs[0]].dtype
-        for output, shape in zip(names, op.output_shapes(self._tensors), strict=True):
-            self._tensors[output] = Tensor(output, shape, chosen, Role.ACTIVATION, self._region)
+        formats = dtypes or (None,) * len(names)
+        for output, shape, own in zip(names, op.output_shapes(self._tensors), formats, strict=True):
+            self._tensors[output] = Tensor(output, shape, own or chosen, Role.ACTIVATION, self._region)
         self._operators.append(op)
         return names[0] if len(names) == 1 else names
 

@@ -60,6 +60,7 @@ def insert_after(graph: OperatorGraph, make: Mapping[str, Callable[[str, str], O
         for name in op.outputs:
             if name in make:
                 output = f"{name}.whole"
-                tensors[output] = tensors[name].replace(name=output)
-                operators.append(make[name](name, output))
+                inserted = make[name](name, output)
+                tensors[output] = tensors[name].replace(name=output, region=inserted.region)
+                operators.append(inserted)
     return reshaped(replace(graph, operators=tuple(operators), tensors=tensors))

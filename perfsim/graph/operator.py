@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
-from perfsim.graph.tensor import Tensor
+from perfsim.graph.tensor import Role, Tensor
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
 
-__all__ = ["MatrixShape", "Operator", "Shape", "Tensors", "Unit", "Work"]
+__all__ = ["Gradient", "MatrixShape", "Operator", "Shape", "Tensors", "Unit", "Work"]
 
 Tensors = Mapping[str, Tensor]
 Shape = tuple[Number, ...]
@@ -64,6 +64,21 @@ class Work:
     matrix: MatrixShape | None = None
     executed: Number = 1
     rows: Number = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """One kernel of the backward pass of an operator.
+
+    of: inputs whose gradients it writes; reads: tensors of the forward pass that it reads, beside the gradients of the
+    outputs; work: its arithmetic, None where the gradient of the output is that of the input as it stands, without a
+    kernel; written: elements of the gradients that it writes, if not all of them.
+    """
+
+    of: tuple[str, ...]
+    reads: tuple[str, ...]
+    work: Work | None
+    written: Number | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,3 +135,22 @@ class Operator(ABC):
     def passes_partial_sums(self) -> bool:
         """Whether partial sums of all feature inputs may be reduced behind this operator instead of before."""
         return self.linear
+
+    def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
+        """Kernels of the backward pass that make the gradients of the ``wanted`` inputs.
+
+        Unless a subclass knows better: matrix work is done once more for every wanted input of features, and once more
+        for all wanted weights together, with the others as the second factor; element-wise work reads its inputs and
+        takes as long again, in one kernel; moving data needs no values.
+        """
+        work = self.work(tensors)
+        if work.unit is Unit.TENSOR:
+            weights = tuple(name for name in wanted if tensors[name].role is Role.WEIGHT)
+            products = [(name,) for name in wanted if name not in weights] + ([weights] if weights else [])
+            return tuple(Gradient(of, tuple(n for n in self.inputs if n not in of), work) for of in products)
+        reads = () if isinstance(work.flops, int | float) and work.flops == 0 else self.inputs
+        return (Gradient(wanted, reads, work),)
+
+    def partial_gradient(self, name: str, tensors: Tensors) -> bool:
+        """Whether sharded weights leave each device with a part of the gradient of this input only."""
+        return False

@@ -1,13 +1,15 @@
 """Operators, one family per file: shapes, work and a reference. Adding one is adding a file."""
 
 from perfsim.ops.attention import FusedAttention, Scores, Softmax, Values
-from perfsim.ops.batch_norm import BatchNorm
+from perfsim.ops.backward import Backward
+from perfsim.ops.batch_norm import BatchMoments, BatchNorm, BatchNormalise
 from perfsim.ops.blocks import FromBlocks, RelativeLogits, ToBlocks
 from perfsim.ops.cache import CacheWrite
 from perfsim.ops.causal_conv import CausalConv
-from perfsim.ops.collective import AllGather, AllReduce, Collective, SendReceive
+from perfsim.ops.collective import AllGather, AllReduce, Collective, ReduceScatter, SendReceive
 from perfsim.ops.conv import Conv, DepthwiseConv, GroupedConv, TransposedConv, conv_kind
 from perfsim.ops.deformable import DeformableSample
+from perfsim.ops.dropout import Dropout
 from perfsim.ops.elementwise import Elementwise, Select
 from perfsim.ops.embedding import Embedding
 from perfsim.ops.embedding_bag import EmbeddingBag
@@ -20,7 +22,9 @@ from perfsim.ops.join import Join
 from perfsim.ops.layout import JoinHeads, Rearrange, ToMap, ToTokens
 from perfsim.ops.linear import Linear
 from perfsim.ops.linear_attention import ContextSum, KeyValueSum, LinearRead
+from perfsim.ops.loss import CrossEntropy
 from perfsim.ops.norm import Norm
+from perfsim.ops.optimizer import Update
 from perfsim.ops.pool import GlobalPool, Pool
 from perfsim.ops.quantization import Dequantize
 from perfsim.ops.recurrent import Gru, Lstm
@@ -37,7 +41,10 @@ __all__ = [
     "Aggregate",
     "AllGather",
     "AllReduce",
+    "Backward",
+    "BatchMoments",
     "BatchNorm",
+    "BatchNormalise",
     "CacheWrite",
     "CausalConv",
     "ChannelShuffle",
@@ -47,11 +54,13 @@ __all__ = [
     "Concat",
     "ContextSum",
     "Conv",
+    "CrossEntropy",
     "CrossMerge",
     "CrossScan",
     "DeformableSample",
     "DepthwiseConv",
     "Dequantize",
+    "Dropout",
     "Elementwise",
     "Embedding",
     "EmbeddingBag",
@@ -77,6 +86,7 @@ __all__ = [
     "Norm",
     "Pool",
     "Rearrange",
+    "ReduceScatter",
     "RelativeLogits",
     "Resize",
     "ResponseNorm",
@@ -93,6 +103,7 @@ __all__ = [
     "ToWindows",
     "TopK",
     "TransposedConv",
+    "Update",
     "Values",
     "conv_kind",
 ]

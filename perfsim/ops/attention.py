@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfsim.graph import MatrixShape, Operator, Shape, Tensor, Tensors, Unit, Work
+from perfsim.graph import Gradient, MatrixShape, Operator, Shape, Tensor, Tensors, Unit, Work
 from perfsim.quantities.numbers import Number, maximum, minimum
 
 __all__ = ["FusedAttention", "Scores", "Softmax", "Values", "visible_pairs_twice"]
+
+BACKWARD_PRODUCTS = 2.5
+"""Products of the backward pass of the fused kernel over those of the forward pass [1]: scores again, and gradients of
+values, probabilities, queries and keys, against scores and values (T. Dao, "FlashAttention-2", arXiv 2307.08691)."""
 
 SOFTMAX_FLOPS = 5
 """Maximum, subtract, exponential, sum, divide: operations per score [FLOP]."""
@@ -70,6 +74,12 @@ class FusedAttention(Operator):
         matrix = MatrixShape(batch * keys[2], tokens * group, self.context, key_dim)
         return Work(flops, self.unit, self.compute_dtype(tensors), matrix)
 
+    def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
+        """One kernel that computes the scores once more; it reads queries, keys, values and the output."""
+        forward = self.work(tensors)
+        work = Work(BACKWARD_PRODUCTS * forward.flops, self.unit, forward.dtype, forward.matrix)
+        return (Gradient(wanted, (*self.inputs, *self.outputs), work),)
+
     def touched(self, tensors: Tensors) -> Number:
         """Positions of keys and values that all queries together read [1]: those inside the window."""
         if self.window is None:
@@ -126,6 +136,11 @@ class Softmax(Operator):
 
     def work(self, tensors: Tensors) -> Work:
         return Work(SOFTMAX_FLOPS * tensors[self.inputs[0]].elements, self.unit, self.compute_dtype(tensors))
+
+    def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
+        """P · (g − Σ p · g), from the probabilities p: multiply, accumulate, subtract, multiply."""
+        flops = 4 * tensors[self.inputs[0]].elements
+        return (Gradient(wanted, self.outputs, Work(flops, self.unit, self.compute_dtype(tensors))),)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from perfsim.graph import Operator, Shape, Tensors, Unit, Work
 from perfsim.quantities.numbers import ceil_div
 
-__all__ = ["AllGather", "AllReduce", "Collective", "SendReceive"]
+__all__ = ["AllGather", "AllReduce", "Collective", "ReduceScatter", "SendReceive"]
 
 
 @dataclass(frozen=True, eq=False)
 class Collective(Operator):
     """Base: ``group`` devices take part.
+
+    stride: every how many devices one of the group comes, e.g. 8 for replicas of a model over 8 devices;
+    asynchronous: whether other kernels run meanwhile.
 
     References
     ----------
@@ -22,10 +25,16 @@ class Collective(Operator):
     """
 
     group: int = 1
+    stride: int = 1
+    asynchronous: bool = False
 
     kind = "collective"
     unit = Unit.LINK
     reference = "Thakur, Rabenseifner, Gropp 2005"
+
+    def adjoint(self) -> type[Collective] | None:
+        """The collective that gradients take the other way; None where they need none."""
+        return None
 
     def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
         return (tensors[self.inputs[0]].shape,)
@@ -89,6 +98,25 @@ class AllGather(Collective):
 
 
 @dataclass(frozen=True, eq=False)
+class ReduceScatter(Collective):
+    """Sum over all devices, of which each keeps its share of the first axis: (n−1)/n of the tensor."""
+
+    kind = "reduce-scatter"
+
+    def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
+        first, *rest = tensors[self.inputs[0]].shape
+        return ((ceil_div(first, self.group), *rest),)
+
+    def volume(self) -> float:
+        return (self.group - 1) / self.group
+
+    def over_domains(self, domain: int) -> tuple[float, float]:
+        """Inside the domain first, then each device with its peers in other domains over its share."""
+        domains = ceil_div(self.group, domain)
+        return (domain - 1) / domain, (domains - 1) / domains / domain
+
+
+@dataclass(frozen=True, eq=False)
 class SendReceive(Collective):
     """Point-to-point hand-over of a tensor from stage to stage: all ``group - 1`` of them, one after the other.
 
@@ -98,6 +126,9 @@ class SendReceive(Collective):
     per_stage: int = 1
 
     kind = "send-receive"
+
+    def adjoint(self) -> type[Collective] | None:
+        return SendReceive
 
     def volume(self) -> float:
         return float(self.group - 1)

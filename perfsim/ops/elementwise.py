@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from perfsim.graph import Operator, Shape, Tensor, Tensors, Work
+from perfsim.graph import Gradient, Operator, Role, Shape, Tensor, Tensors, Work
 from perfsim.quantities.numbers import Number
 
 __all__ = ["FUNCTIONS", "Elementwise", "Select"]
@@ -44,6 +44,14 @@ FUNCTIONS: Mapping[str, float] = MappingProxyType(
 """Operations per output element [FLOP]; a transcendental function counts as one, as fvcore and XLA do."""
 
 
+PASSING = frozenset({"add", "copy", "mask", "bias"})
+"""Functions whose features have the gradient of the output as it stands: hidden scores have probability 0, and so no
+gradient, whatever a mask does with it."""
+
+LINEAR = frozenset({"scale", "upcast", "downcast", "rotary"})
+"""Functions whose gradient needs no value of the forward pass, unless a second input is a factor."""
+
+
 @dataclass(frozen=True, eq=False)
 class Elementwise(Operator):
     """``function`` applied element by element.
@@ -71,6 +79,18 @@ class Elementwise(Operator):
         """Operations per element times elements [FLOP]."""
         elements: Number = sum(tensors[name].elements for name in self.inputs[: len(self.outputs)])
         return Work(FUNCTIONS[self.function] * elements, self.unit, self.compute_dtype(tensors))
+
+    def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
+        """Sums pass gradients on, a bias or table adds them up; all else is a kernel with the work of the forward."""
+        work = self.work(tensors)
+        if self.function not in PASSING:
+            factors = len(self.inputs) > len(self.outputs) or self.function not in LINEAR
+            return (Gradient(wanted, self.inputs if factors else (), work),)
+        sums = self.inputs if self.function == "add" else self.inputs[: len(self.outputs)]
+        features = [name for name in sums if tensors[name].role is not Role.WEIGHT]
+        passed = tuple(Gradient((name,), (), None) for name in wanted if name in features)
+        summed = tuple(name for name in wanted if name not in features)
+        return (*passed, Gradient(summed, (), work)) if summed else passed
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfsim.graph import Operator, Shape, Tensor, Tensors, Work
+from perfsim.graph import Gradient, Operator, Shape, Tensor, Tensors, Work
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.numbers import Number
 
@@ -38,3 +38,9 @@ class Embedding(Operator):
 
     def partial_output(self, tensors: Tensors) -> bool:
         return tensors[self.inputs[1]].shard == 0
+
+    def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
+        """The gradients of the looked-up rows are added to those of the table; no other row is touched."""
+        looked_up = tensors[self.outputs[0]].elements
+        work = Work(looked_up, self.unit, self.compute_dtype(tensors))
+        return (Gradient(wanted, self.inputs[:1], work, written=looked_up),)

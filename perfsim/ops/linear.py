@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from perfsim.graph import MatrixShape, Operator, Shape, Tensors, Unit, Work
+from perfsim.graph import Gradient, MatrixShape, Operator, Shape, Tensors, Unit, Work
 from perfsim.quantities.numbers import Number
 
 __all__ = ["Linear"]
@@ -46,3 +46,24 @@ class Linear(Operator):
 
     def partial_output(self, tensors: Tensors) -> bool:
         return any(s is not None and s < self.contracted for s in (tensors[w].shard for w in self.inputs[1:]))
+
+    def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
+        """Of the features: gradients times weights, m × k × n; of the weights: features times gradients, k × n × m."""
+        features, *weights = self.inputs
+        shape, found = self.matrix(tensors), []
+        if features in wanted:
+            found.append(self._product((features,), tuple(weights), MatrixShape(1, shape.m, shape.k, shape.n), tensors))
+        trained = tuple(name for name in weights if name in wanted)
+        if trained:
+            columns = sum(math.prod(tensors[w].shape[self.contracted :]) for w in trained)
+            found.append(self._product(trained, (features,), MatrixShape(1, shape.k, columns, shape.m), tensors))
+        return tuple(found)
+
+    def _product(self, of: tuple[str, ...], reads: tuple[str, ...], shape: MatrixShape, tensors: Tensors) -> Gradient:
+        flops = 2 * shape.m * shape.n * shape.k
+        return Gradient(of, reads, Work(flops, self.unit, self.compute_dtype(tensors), shape))
+
+    def partial_gradient(self, name: str, tensors: Tensors) -> bool:
+        """Of the features, where the outputs are spread over the devices: each knows what came through its own."""
+        outputs = (tensors[w].shard for w in self.inputs[1:])
+        return name == self.inputs[0] and any(axis is not None and axis >= self.contracted for axis in outputs)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from perfsim.graph import Operator, Shape, Tensors, Work
+from perfsim.graph import Gradient, Operator, Shape, Tensors, Work
 
 __all__ = ["NORMS", "Norm"]
 
@@ -40,3 +40,8 @@ class Norm(Operator):
         shape = features.shape
         rows = math.prod(shape[:1] + shape[2:] if len(shape) == 4 else shape[:-1])  # maps have their channels second
         return Work(flops, self.unit, self.compute_dtype(tensors), rows=rows)
+
+    def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
+        """One kernel for features and weights, with two sums per row instead of one: twice the work."""
+        work = self.work(tensors)
+        return (Gradient(wanted, self.inputs, Work(2 * work.flops, self.unit, work.dtype, rows=2 * work.rows)),)

@@ -25,11 +25,11 @@ GROUPS: Mapping[str, tuple[int | None, tuple[str, ...]]] = MappingProxyType(
             "scan", "chunked-scan", "recurrent", "lstm", "gru",
         )),
         "experts": (6, ("experts", "top-k", "combine")),
-        "norm": (2, ("norm", "batch-norm", "group-norm", "response-norm")),
-        "element-wise": (3, ("elementwise", *FUNCTIONS)),
+        "norm": (2, ("norm", "batch-norm", "batch-moments", "group-norm", "response-norm")),
+        "element-wise": (3, ("elementwise", "dropout", "update", "cross-entropy", *FUNCTIONS)),
         OTHER: (5, ()),
         "link": (None, ("collective", "all-reduce", "all-gather", "send-receive", "reduce-scatter", "all-to-all")),
-        "host": (None, ("host",)),
+        "host": (None, ("host", "bubble")),
     }
 )  # fmt: skip
 """Group → index of its colour (None: a grey) and its kinds, in the order of legends."""
@@ -38,8 +38,8 @@ _GROUP_OF = {kind: group for group, (_, kinds) in GROUPS.items() for kind in kin
 
 
 def group_of(kind: str) -> str:
-    """Group of a kind of kernel."""
-    return _GROUP_OF.get(kind, OTHER)
+    """Group of a kind of kernel; a backward kernel is in that of its operator."""
+    return _GROUP_OF.get(kind.removesuffix("-backward"), OTHER)
 
 
 def group_colour(group: str, look: Look) -> Any:

@@ -28,8 +28,8 @@ FORMS: Mapping[str, Callable[[float, float], float]] = MappingProxyType({
 
 METRICS = (
     "runtime", "ttft", "tpot", "throughput", "energy", "power", "cost", "carbon", "flops", "traffic", "mfu", "mbu",
-    "memory.total", "memory.weights", "memory.kv_cache", "memory.activations", "memory.workspace", "model.parameters",
-    "model.active_parameters", "model.macs", "operational_intensity", "ideal.runtime",
+    "hfu", "step_time", "memory.total", "memory.weights", "memory.kv_cache", "memory.activations", "memory.workspace",
+    "model.parameters", "model.active_parameters", "model.macs", "operational_intensity", "ideal.runtime",
 )  # fmt: skip
 """What a claim can be about: attributes of a prediction."""
 
@@ -124,7 +124,7 @@ def _verdict(system: PublishedSystem, claim: Claim) -> Verdict:
     if claim.not_derivable:
         return verdict("not-derivable", claim.not_derivable)
     if system.waiting:
-        return verdict("waiting", f"needs the {system.workload} workload, which this version does not predict")
+        return verdict("waiting", f"needs techniques of {system.workload} that this version does not have")
     try:
         predicted = _number(claim, claim.setup)
         others = [_number(claim, replace(claim.setup, using=using)) for using in claim.plausible]

@@ -10,17 +10,18 @@ from perfsim.costs import PhaseCost
 from perfsim.devices import PARAMETERS, Stack
 from perfsim.ops.general import General, Unmodelled
 from perfsim.quantities.numbers import Number
+from perfsim.workloads import Job
 
 __all__ = ["Coverage", "algorithm_conventions", "conventions_of", "coverage_of"]
 
 _OUTSIDE = ("network time between client and server",)
 
 
-def conventions_of(model: Model) -> tuple[str, ...]:
+def conventions_of(job: Job, model: Model) -> tuple[str, ...]:
     """How things are counted; printed with every result."""
     return (
         "1 multiply-accumulate = 2 FLOP; element-wise work is counted too, with one FLOP per transcendental function",
-        *model.conventions,
+        *job.conventions(model),
         "flops and traffic are totals over all steps and devices; memory is per device",
     )
 

@@ -257,7 +257,7 @@ def _detail(p: Prediction, entry: _Entry) -> Iterator[str]:
             where = f"{size} byte" if tensor.placement.name == "MAIN" else "on chip"
             yield f"  {name}: {tensor.role.value} {shape} {tensor.dtype}: {where}"
     yield from _formula_lines(p, entry)
-    working = p.layout.tensor * p.layout.data
+    working = p.working
     total = f"{_flops(row)}{format_quantity(row.traffic, BYTES)} traffic"
     yield f"total   = × {row.count} execution(s) × {working} device(s): {total}"
 

@@ -200,7 +200,7 @@ def _plan(model: Model, job: Job, context: Context, chain: tuple[Technique, ...]
     plan = job.plan(model, stack).replace(changed_by=frozenset(changed))
     for technique in sorted(chain, key=lambda each: each.turn):
         plan = technique.rewritten(plan, context)
-    return plan
+    return plan.job.finished(plan, stack)
 
 
 def apply_what_ifs(target: System, stack: Stack, changes: Mapping[str, Any]) -> tuple[System, Stack]:

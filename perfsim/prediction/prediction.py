@@ -23,6 +23,7 @@ from perfsim.prediction.idle import idle_remark
 from perfsim.prediction.interval import Interval, runtime_interval, unmeasured
 from perfsim.prediction.memory_remarks import memory_remarks
 from perfsim.prediction.power import power_remarks
+from perfsim.prediction.replica_remarks import replica_remarks
 from perfsim.prediction.rows import BOUNDS, OperatorRow, PhaseRow, job_bound, operator_rows, phase_row, whole_total
 from perfsim.quantities.dtypes import dtype
 from perfsim.quantities.numbers import Number
@@ -81,6 +82,11 @@ class Prediction:
         return None if decode is None else decode / self.job.decode_steps
 
     @property
+    def step_time(self) -> Number | None:
+        """Time of one optimizer step of training [s]; None for other jobs."""
+        return None if self.job.optimizer_steps is None else self.runtime / self.job.optimizer_steps
+
+    @property
     def throughput(self) -> Number | None:
         """Output tokens or images per second over all replicas, which share the job's batch [token/s, sample/s]."""
         return self.job.tokens_out / self.runtime if self.job.tokens_out else None
@@ -96,9 +102,9 @@ class Prediction:
         return f"{self.model.name} on {self.devices} × {self.system.device.key} under {self.stack.key}"
 
     @property
-    def _working(self) -> int:
-        """Devices that work at the same time on one pass, times replicas."""
-        return self.layout.tensor * self.layout.data
+    def working(self) -> Number:
+        """Devices that work at the same time on one pass, times the replicas that have work."""
+        return self.layout.tensor * self.job.replicas_at_work(self.layout.data)
 
     @cached_property
     def _energies(self) -> tuple[Number | None, ...]:
@@ -106,9 +112,9 @@ class Prediction:
         power = power_model(device)
         if power is None:
             return (None,) * len(self.costs)
-        waiting = self.devices - self._working
+        waiting = self.devices - self.working
         return tuple(
-            phase_energy(phase, device, power) * self._working + power.idle * phase.runtime * waiting
+            phase_energy(phase, device, power) * self.working + power.idle * phase.runtime * waiting
             for phase in self.costs
         )
 
@@ -162,22 +168,22 @@ class Prediction:
     def phases(self) -> tuple[PhaseRow, ...]:
         """Totals per phase."""
         device = self.system.device
-        return tuple(phase_row(p, e, self._working, device) for p, e in zip(self.costs, self._energies, strict=True))
+        return tuple(phase_row(p, e, self.working, device) for p, e in zip(self.costs, self._energies, strict=True))
 
     @cached_property
     def operators(self) -> tuple[OperatorRow, ...]:
         """Kernels per phase, and the host's overhead; their runtimes add up to :attr:`runtime`."""
-        return tuple(row for phase in self.costs for row in operator_rows(phase, self._working))
+        return tuple(row for phase in self.costs for row in operator_rows(phase, self.working))
 
     @property
     def flops(self) -> Number:
         """Work on all devices [FLOP]."""
-        return sum(whole_total(cost, "flops", self._working) for cost in self.costs)
+        return sum(whole_total(cost, "flops", self.working) for cost in self.costs)
 
     @property
     def traffic(self) -> Number:
         """Main-memory traffic on all devices [byte]."""
-        return sum(whole_total(cost, "traffic", self._working) for cost in self.costs)
+        return sum(whole_total(cost, "traffic", self.working) for cost in self.costs)
 
     @cached_property
     def memory(self) -> Memory:
@@ -203,7 +209,14 @@ class Prediction:
     @property
     def mfu(self) -> Number:
         """Model FLOP utilisation [1]: matrix work over matrix peak × devices × runtime."""
-        work = sum(phase.total("matrix_flops") for phase in self.costs) * self._working
+        useful = (phase for phase in self.costs if phase.name != "recompute")
+        work = sum(phase.total("matrix_flops") for phase in useful) * self.working
+        return work / (self.peak * self.devices * self.runtime)
+
+    @property
+    def hfu(self) -> Number:
+        """Hardware FLOP utilisation [1]: as :attr:`mfu`, with the work that is done again counted."""
+        work = sum(phase.total("matrix_flops") for phase in self.costs) * self.working
         return work / (self.peak * self.devices * self.runtime)
 
     @property
@@ -259,6 +272,7 @@ class Prediction:
             remarks.append(f"{needed} positions exceed the model's limit of {limit}")
         remarks += memory_remarks(self.memory, self.system.device.key)
         remarks += [idle_remark(technique) for technique in self.idle]
+        remarks += replica_remarks(self.job, self.layout)
         remarks += power_remarks(self)
         remarks += unmeasured(self.stack, self.model.family)
         remarks += dict.fromkeys(remark for phase in self.costs for remark in phase.graph.remarks)
@@ -332,4 +346,4 @@ class Prediction:
     @property
     def conventions(self) -> tuple[str, ...]:
         """How things are counted."""
-        return (*conventions_of(self.model), *algorithm_conventions(self.stack))
+        return (*conventions_of(self.job, self.model), *algorithm_conventions(self.stack))

@@ -62,7 +62,7 @@ def _times(cost: KernelCost, count: Number, phase: PhaseCost) -> dict[str, Numbe
     names = {"compute": cost.compute, "memory": cost.memory, "network": cost.network, "overhead": cost.launch}
     if cost.chain is not None:
         names["overhead"] = cost.launch + cost.chain
-    return {name: phase.over_job(value * count) for name, value in names.items()}
+    return {name: phase.busy(value * count) for name, value in names.items()}
 
 
 def bound_of(times: dict[str, Number]) -> str:
@@ -85,9 +85,9 @@ def _bound_sums(phase: PhaseCost) -> list[Number]:
     for cost, count in phase.kernels:
         times = _times(cost, count, phase)
         index = bound_index([times[name] for name in BOUNDS])
-        runtime = phase.over_job(cost.runtime * count)
+        runtime = phase.busy(cost.runtime * count)
         sums = [total + where(index == place, runtime, 0.0) for place, total in enumerate(sums)]
-    sums[-1] = sums[-1] + phase.overhead
+    sums[-1] = sums[-1] + phase.overhead + phase.bubble
     return sums
 
 
@@ -101,13 +101,13 @@ def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
     for cost, count in phase.kernels:
         flops = _whole_row(phase, cost.flops, count, devices)
         traffic = _whole_row(phase, cost.traffic, count, devices)
-        runtime = phase.over_job(cost.runtime * count)
+        runtime = phase.busy(cost.runtime * count)
         bound = bound_of(_times(cost, count, phase))
         useful = cost.matrix_flops if cost.matrix else cost.flops
-        done = phase.over_job(useful * count)
+        done = phase.busy(useful * count)
         efficiency = done / (cost.peak * runtime) if runtime else None
         intensity = flops / traffic if traffic else None
-        performance = phase.over_job(cost.flops * count) / runtime if runtime else None
+        performance = phase.busy(cost.flops * count) / runtime if runtime else None
         name, executions = cost.name, count * phase.repeat
         yield OperatorRow(
             name, cost.kind, phase.name, executions, flops, traffic, runtime, bound, intensity, efficiency, performance,
@@ -115,6 +115,9 @@ def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
         )  # fmt: skip
     if phase.overhead > 0:
         yield OperatorRow("host", "host", phase.name, phase.repeat, 0, 0, phase.overhead, "overhead", None, None, None)
+    if varies(phase.bubble) or phase.bubble > 0:
+        waited = phase.bubble
+        yield OperatorRow("pipeline", "bubble", phase.name, phase.repeat, 0, 0, waited, "overhead", None, None, None)
     if varies(phase.throttling) or phase.throttling > 0:
         late = phase.throttling
         yield OperatorRow("throttling", "power", phase.name, phase.repeat, 0, 0, late, "compute", None, None, None)

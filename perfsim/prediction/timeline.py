@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from perfsim.costs import PhaseCost
-from perfsim.costs.memory import alive_activations
+from perfsim.costs.memory import alive_activations, saved_activations
 from perfsim.graph import Role
 from perfsim.quantities.numbers import Number, is_array
 
@@ -80,7 +80,8 @@ def memory_timeline_of(p: Prediction) -> MemoryTimeline:
     step, with the largest activations of a step. Weights, gradients and optimizer states are there all the time.
     Caches grow with the positions that they hold, up to what the prediction reserves; those of a second network are
     there at their largest while the first one runs. Weights in a memory of their own are left out. Host time before a
-    pass, and time that is declared, lies at the start of its phase.
+    pass, and time that is declared, lies at the start of its phase. What training saves for backward passes counts at
+    its largest all the time, and equal passes of a phase are one moment.
     """
     lasting = {part: getattr(p.memory, part) for part in PARTS}
     if p.memory.weights_in is not None:
@@ -88,12 +89,13 @@ def memory_timeline_of(p: Prediction) -> MemoryTimeline:
     longest = _longest_caches(p.costs)
     everything = sum(longest.values())
     scale = p.memory.kv_cache / everything if everything else 0  # the fullest of several pipeline stages
+    saved = saved_activations(p.costs)
     moments: list[Moment] = []
     start = 0.0
     for cost in p.costs:
         others = everything - longest[cost.phase.network]
         for name, runtime, cache, alive in _stretches(cost):
-            parts = {**lasting, "kv_cache": round((cache + others) * scale), "activations": alive}
+            parts = {**lasting, "kv_cache": round((cache + others) * scale), "activations": saved + alive}
             moments.append(Moment(name, cost.name, start, start + runtime, parts))
             start += runtime
     return MemoryTimeline(
@@ -121,8 +123,11 @@ def _stretches(cost: PhaseCost) -> Iterator[tuple[str, float, Number, Number]]:
     """Name, duration [s], bytes of caches and of living activations, in order of time."""
     alive = alive_activations(cost)
     cache = _cache(cost)
-    if cost.steps == 1:
+    if cost.steps == 1 and cost.phase.stages == 1:
         yield from _kernels(cost, alive, cache)
+        return
+    if not any(is_array(value) for value in (cost.step_runtimes, cache, *alive)):
+        yield f"{cost.steps} passes", cost.runtime, cache, max(alive)
         return
     for step in range(cost.steps):
         runtime = _at(cost.step_runtimes, step) * cost.phase.share

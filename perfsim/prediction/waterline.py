@@ -130,7 +130,7 @@ def waterline_of(p: Prediction) -> Waterline:
     if not p.flops:
         raise InputError(f"waterline: {p.model.name} does no arithmetic in this job, so nothing could rise above water")
     fastest = max((cost.peak for phase in p.costs for cost, _ in phase.kernels if cost.matrix), default=p.peak)
-    working = p.layout.tensor * p.layout.data
+    working = p.working
     device = p.system.device
     matrix = sum(phase.total("matrix_flops") for phase in p.costs) * working
     return Waterline(

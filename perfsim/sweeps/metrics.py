@@ -50,6 +50,7 @@ _FOUND = (
     Metric("runtime", "s", "time of the whole job", lambda p: p.runtime),
     Metric("ttft", "s", "time to first token", lambda p: p.ttft),
     Metric("tpot", "s", "mean time per further output token", lambda p: p.tpot),
+    Metric("step_time", "s", "time of one optimizer step of training", lambda p: p.step_time),
     Metric(
         "throughput",
         "1/s",

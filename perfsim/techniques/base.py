@@ -54,6 +54,8 @@ class Technique(ABC):
     idempotent: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, Any] | None] = None
     """Parameters with which it changes no prediction; None where there are none."""
+    in_training: ClassVar[bool] = False
+    """Whether it applies to training, too."""
     turn: ClassVar[int] = 2
     """When it rewrites the plan, before those with a larger turn: 0 multiplies the work, 1 makes other phases of it,
     2 edits what is there. Techniques of one turn keep the order in which they are stated."""
@@ -111,6 +113,8 @@ class Technique(ABC):
             with the reason, when the technique cannot apply.
         """
         reason = self.requires(plan, context)
+        if reason is None and plan.job.optimizer_steps is not None and not self.in_training:
+            reason = "it changes inference; what it does to a backward pass is not modelled"
         if reason is not None:
             raise InputError(f"{self.name} cannot apply to {context.model.name}: {reason}")
         result = self.apply(plan, context)
@@ -165,6 +169,8 @@ class ModelRewrite(Technique):
 
     All model rewrites come before all others, among themselves in the order given.
     """
+
+    in_training = True
 
     def refuses(self, model: Model, context: Context) -> str | None:
         """Why the technique cannot apply to ``model``, or None."""

@@ -20,6 +20,14 @@ FITS: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType
             "xdit",
             {"h100-sxm5-80gb": ("compute_efficiency", "attention_efficiency", "bandwidth_efficiency")},
         ),
+        "megatron-training": (
+            "megatron",
+            {"a100-sxm4-80gb": ("host_per_kernel", "host_per_step", "bandwidth_efficiency", "link_efficiency")},
+        ),
+        "fsdp-training": (
+            "fsdp",
+            {"a100-sxm4-80gb": ("host_per_kernel", "attention_efficiency", "bandwidth_efficiency")},
+        ),
         "fastertransformer": (
             "fastertransformer",
             {
@@ -47,7 +55,7 @@ def file_problem(name: str, on: str, dtype: str) -> Problem:
     if on not in parameters:
         raise InputError(f"{software} is fitted on {', '.join(parameters)}, not on {on}")
     every = [r for r in read_rows(data_root() / "measurements" / f"{name}.csv") if r.device == on]
-    rows = [row for row in every if row.metric == "runtime" and row.job.dtype == dtype]
+    rows = [row for row in every if row.metric in ("runtime", "step_time", "throughput") and row.job.dtype == dtype]
     halves = {half: [row for row in rows if row.fitted is half] for half in (True, False)}
     if not halves[True]:
         known = ", ".join(dict.fromkeys(str(row.job.dtype) for row in every if row.fitted))

@@ -24,7 +24,7 @@ from perfsim.quantities.dtypes import DTYPES
 from perfsim.validation.repricing import planned_row
 from perfsim.validation.rows import Row, read_rows
 
-__all__ = ["FAMILIES", "Group", "Pool", "Sample", "groups_of", "left_out", "main", "pool"]
+__all__ = ["FAMILIES", "Group", "Pool", "Sample", "groups_of", "left_out", "main", "parameters_of", "pool", "sample_of"]
 
 PARAMETERS = ("compute_efficiency", "tile_setup", "bandwidth_efficiency")
 Cycles = tuple[float, float, float]

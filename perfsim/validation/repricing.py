@@ -13,7 +13,7 @@ from perfsim.errors import InputError
 from perfsim.prediction.prediction import Prediction
 from perfsim.validation.rows import Row, predict_row
 
-__all__ = ["planned_row", "print_lines", "repriced_pairs"]
+__all__ = ["Lines", "planned_row", "print_lines", "repriced_pairs"]
 
 Lines = Callable[[Iterable[Mapping[str, str]]], Iterable[Mapping[str, str]]]
 

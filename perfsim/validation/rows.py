@@ -12,7 +12,7 @@ from perfsim.prediction.predict import predict
 from perfsim.prediction.prediction import Prediction
 from perfsim.techniques.base import Technique
 from perfsim.techniques.parallel import Parallel
-from perfsim.workloads import Decode, Diffusion, Inference, Job, Prefill, SinglePass
+from perfsim.workloads import Decode, Diffusion, Inference, Job, Prefill, SinglePass, Training
 
 __all__ = ["COLUMNS", "METRICS", "Row", "predict_row", "predicted_value", "read_rows"]
 
@@ -31,6 +31,8 @@ COLUMNS = (
     "image_size",
     "steps",
     "sequence",
+    "global_batch",
+    "micro_batch",
     "tensor_parallel",
     "pipeline_parallel",
     "data_parallel",
@@ -44,7 +46,7 @@ COLUMNS = (
 )
 """Columns of a measurement file; measurements/README.md explains each."""
 
-METRICS = ("runtime", "ttft", "tpot", "throughput", "energy", "power", "cost")
+METRICS = ("runtime", "ttft", "tpot", "step_time", "throughput", "mfu", "energy", "power", "cost")
 """What a row may measure, in SI units."""
 
 _REQUIRED = ("device", "stack", "model", "task", "metric", "value")
@@ -115,7 +117,9 @@ def _row(line: dict[str, Any], where: str) -> Row:
     parallel = None
     if any(layout):
         tensor, pipeline, data = (n or 1 for n in layout)
-        parallel, count = Parallel(tensor=tensor, pipeline=pipeline, data=data), tensor * pipeline * data
+        micro = _whole(cells, "micro_batch", where) or 0
+        parallel = Parallel(tensor=tensor, pipeline=pipeline, data=data, micro_batch=micro)
+        count = tensor * pipeline * data
     using = tuple(item for item in cells.get("using", "").split(";") if item)
     return Row(
         cells.get("source", ""),
@@ -148,7 +152,7 @@ def _whole(cells: dict[str, str], name: str, where: str) -> int | None:
 def _job(cells: dict[str, str], where: str) -> Job:
     kinds: dict[str, type[Job]] = {
         "inference": Inference, "prefill": Prefill, "decode": Decode, "single-pass": SinglePass,
-        "diffusion": Diffusion,
+        "diffusion": Diffusion, "training": Training,
     }  # fmt: skip
     task = cells["task"]
     if task not in kinds:
@@ -159,6 +163,7 @@ def _job(cells: dict[str, str], where: str) -> Job:
         "decode": ("batch", "context_length"),
         "single-pass": ("batch", "image_size", "sequence"),
         "diffusion": ("batch", "image_size", "steps"),
+        "training": ("global_batch", "sequence"),
     }[task]
     values = {name: _whole(cells, name, where) for name in names}
     try:

@@ -16,7 +16,9 @@ __all__ = [
     "diffusion_suite",
     "fastertransformer_suite",
     "file_suite",
+    "fsdp_training_suite",
     "gap8_suite",
+    "megatron_training_suite",
     "mlperf_tiny_suite",
     "ncnn_suite",
     "onnxruntime_suite",
@@ -24,6 +26,7 @@ __all__ = [
     "run_suite",
     "sparse_suite",
     "timm_suite",
+    "timm_training_suite",
     "vision_suite",
     "vllm_suite",
     "xnnpack_suite",
@@ -123,6 +126,21 @@ def fastertransformer_suite(path: Path | None = None) -> Report:
     return file_suite(path or data_root() / "measurements" / "fastertransformer.csv", "fastertransformer")
 
 
+def megatron_training_suite(path: Path | None = None) -> Report:
+    """Steps of training GPT in Megatron-DeepSpeed on 2 to 64 A100."""
+    return file_suite(path or data_root() / "measurements" / "megatron-training.csv", "megatron-training")
+
+
+def fsdp_training_suite(path: Path | None = None) -> Report:
+    """Training of MPT in LLM Foundry, fully sharded, on 8 to 64 A100."""
+    return file_suite(path or data_root() / "measurements" / "fsdp-training.csv", "fsdp-training")
+
+
+def timm_training_suite(path: Path | None = None) -> Report:
+    """Training of vision networks in PyTorch on an RTX 3090."""
+    return file_suite(path or data_root() / "measurements" / "timm-training.csv", "timm-training")
+
+
 def _helm(path: Path | None = None) -> Report:
     from perfsim.validation.helm import helm_suite
 
@@ -155,6 +173,9 @@ SUITES: Mapping[str, tuple[str, Callable[[Path | None], Report]]] = MappingProxy
         "gemm": ("matrix multiplication kernels on A100, H100 and H200", _gemm),
         "vllm-power": ("mean power of vLLM servers on A100 and H100", power_suite),
         "diffusion": ("time and energy of images from diffusion models on an H100", diffusion_suite),
+        "megatron-training": ("Training steps of GPT in Megatron-DeepSpeed on 2 to 64 A100", megatron_training_suite),
+        "fsdp-training": ("Training of MPT in LLM Foundry, fully sharded, on 8 to 64 A100", fsdp_training_suite),
+        "timm-training": ("Training of vision networks in PyTorch on an RTX 3090", timm_training_suite),
         "fastertransformer": ("BERT, ViT and GPT in FasterTransformer on T4 and A100", fastertransformer_suite),
         "gap8": ("layers, networks and power on GAP8 under DORY and the AutoTiler", gap8_suite),
         "mlperf-tiny": ("the four networks of MLPerf Tiny on microcontrollers", mlperf_tiny_suite),

@@ -22,7 +22,7 @@ from perfsim.validation.refit import Problem
 from perfsim.validation.repricing import print_lines, repriced_pairs
 from perfsim.validation.rows import read_rows
 
-__all__ = ["FITTED", "PARAMETERS", "STACKS", "is_fitted", "main", "timm_lines", "vision_problem"]
+__all__ = ["FITTED", "PARAMETERS", "STACKS", "is_fitted", "main", "networks", "timm_lines", "vision_problem"]
 
 SOURCE = "huggingface/pytorch-image-models@aa4b5850c154 results/benchmark-infer-amp-{layout}-pt240-cu124-rtx3090.csv"
 DEVICES: Mapping[str, str] = MappingProxyType({"RTX 3090": "rtx-3090"})
@@ -65,7 +65,7 @@ def is_fitted(name: str, folder: str) -> bool:
 
 def timm_lines(table: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
     """Lines of measurements/timm.csv from the rows of the public table, one per network, size, batch and layout."""
-    known = _networks()
+    known = networks()
     seen: set[tuple[str, ...]] = set()
     for row in table:
         name = known.get(row["model"]) or known.get(row["model"].partition(".")[0])
@@ -84,7 +84,7 @@ def timm_lines(table: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
 
 
 @lru_cache(maxsize=1)
-def _networks() -> dict[str, str]:
+def networks() -> dict[str, str]:
     """Name in the timm table → name in the catalogue."""
     entries = {name: model_entry(name) for name in model_names()}
     return {entry.timm: name for name, entry in entries.items() if entry.timm}

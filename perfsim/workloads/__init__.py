@@ -7,6 +7,7 @@ from perfsim.workloads.jobs import JOBS, job_of
 from perfsim.workloads.plan import Layout, Phase, Plan
 from perfsim.workloads.rounds import decode_rounds
 from perfsim.workloads.single_pass import SinglePass
+from perfsim.workloads.training import Training
 
 __all__ = [
     "JOBS",
@@ -19,6 +20,7 @@ __all__ = [
     "Plan",
     "Prefill",
     "SinglePass",
+    "Training",
     "decode_rounds",
     "job_of",
 ]

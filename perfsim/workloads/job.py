@@ -10,7 +10,7 @@ from perfsim.architectures import Model, Step
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.quantities.dtypes import dtype as find_dtype
-from perfsim.quantities.numbers import Number, is_symbolic, varies
+from perfsim.quantities.numbers import Number, ceil_div, is_array, is_symbolic, varies
 from perfsim.workloads.plan import Plan
 
 __all__ = ["Job", "check_whole"]
@@ -99,14 +99,48 @@ class Job(ABC):
             source,
         )
 
+    def spread(self: J, *, data: int, pipeline: int, micro_batch: int, interleave: int) -> J:
+        """The job of one of ``data`` replicas: its share of the batch, rounded up.
+
+        pipeline: stages of a replica; micro_batch: samples per pass through them, 0 if not stated; interleave: parts of
+        the network per stage.
+        """
+        if data == 1 or is_symbolic(self.batch) or is_array(self.batch):
+            return self
+        return self.replace(batch=ceil_div(self.batch, data))
+
+    def conventions(self, model: Model) -> tuple[str, ...]:
+        """How the work of this job with ``model`` is counted, one line each."""
+        return model.conventions
+
+    @property
+    def samples(self) -> Number:
+        """Sequences or images that replicas share [1]: of one step, in training."""
+        return self.batch
+
+    def replicas_at_work(self, data: int) -> Number:
+        """How many of ``data`` replicas get a share of the batch [1], if each takes as much as the first."""
+        if data == 1 or is_symbolic(self.batch) or is_array(self.batch):
+            return data
+        return ceil_div(self.batch, ceil_div(self.batch, data))
+
     @abstractmethod
     def plan(self, model: Model, stack: Stack) -> Plan:
         """The phases that this job makes of ``model`` on ``stack``."""
+
+    def finished(self, plan: Plan, stack: Stack) -> Plan:
+        """The plan once all techniques have changed it; phases that follow from others are made here."""
+        return plan
 
     @property
     def decode_steps(self) -> Number:
         """Output tokens that decode makes per sequence [1]: all but the first, which the prompt pass makes."""
         return 0
+
+    @property
+    def optimizer_steps(self) -> Number | None:
+        """Updates of the weights [1]; None for jobs that train nothing."""
+        return None
 
     @property
     @abstractmethod

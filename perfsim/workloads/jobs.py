@@ -13,11 +13,12 @@ from perfsim.workloads.diffusion import Diffusion
 from perfsim.workloads.inference import Decode, Inference, Prefill
 from perfsim.workloads.job import Job
 from perfsim.workloads.single_pass import SinglePass
+from perfsim.workloads.training import Training
 
 __all__ = ["JOBS", "job_of"]
 
 JOBS: Mapping[str, type[Job]] = MappingProxyType(
-    {kind.task: kind for kind in (Inference, Prefill, Decode, SinglePass, Diffusion)}
+    {kind.task: kind for kind in (Inference, Prefill, Decode, SinglePass, Diffusion, Training)}
 )
 """Jobs by the name of their task."""
 

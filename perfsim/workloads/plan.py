@@ -43,7 +43,9 @@ class Phase:
     last one touched; share: expected executions of the whole phase in one job [1], e.g. the probability that a cascade
     reaches it; network: whose weights and caches it uses, "" for the model asked for: phases of one network share
     them, those of different networks lie side by side; delay: declared time per pass that no work on the device
-    explains, e.g. an index lookup or a radio [s].
+    explains, e.g. an index lookup or a radio [s]; stages: of a pipeline, which work on different passes at a time:
+    each does its part of the graph, the slowest sets the pace; fill: passes for which a stage waits while the pipeline
+    fills and drains.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Phase:
     share: Number = 1
     network: str = ""
     delay: Number = 0.0
+    stages: int = 1
+    fill: Number = 0
 
     @property
     def stage(self) -> str:

@@ -1,0 +1,38 @@
+"""Dropout, which costs kernels and memory in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perfsim.techniques.base import Context, PlanRewrite
+from perfsim.workloads import Job, Plan, Training
+
+__all__ = ["Dropout"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropout(PlanRewrite):
+    """Attention weights, the sum of the embeddings and the output of every branch are dropped at random.
+
+    Each is a kernel of its own unless the stack fuses it, forward and backward, and saves one byte per element that
+    says what was dropped. How many are dropped does not matter. Fused attention drops on the chip, at no cost here.
+
+    References
+    ----------
+    .. [1] N. Srivastava et al., "Dropout", JMLR 15, 2014. [2] V. Korthikanti et al., arXiv 2205.05198, section 4: the
+       masks in the memory of a layer.
+    """
+
+    name = "dropout"
+    reference = "JMLR 15 (2014) 1929"
+    in_training = True
+
+    def requires(self, plan: Plan, context: Context) -> str | None:
+        """A job that trains."""
+        return None if isinstance(plan.job, Training) else "inference drops nothing; use Training"
+
+    def prepare(self, job: Job, context: Context) -> Job:
+        return job.replace(dropout=True) if isinstance(job, Training) else job
+
+    def apply(self, plan: Plan, context: Context) -> Plan:
+        return plan
