@@ -258,6 +258,9 @@ def test_steps_that_no_fit_has_seen(suite, unseen):
         ("gpt2 --on t4 --using weight-quantization:bits=4",
          "weight-quantization cannot apply to gpt2: it changes inference; what it does to a backward pass is not "
          "modelled"),
+        ("gpt2 --on t4 --stack vllm",
+         "stack vllm is for inference, not for training; use one of fsdp, ideal, layerwise, megatron, "
+         "pytorch-channels-last, pytorch-compile, pytorch-eager"),
         ("mamba-2.8b --on t4",
          "layer.mixer.conv.x.window: a layer that keeps a kv_cache has no backward pass here yet"),
     ],

@@ -32,7 +32,7 @@ _DEVICE_INFO = (
 )  # fmt: skip
 _STACK_INFO = (
     "name", "attention", "fuse", "on_chip", "block_tokens", "all_logits", "device", "calibration", "notes", "sources",
-    "framework", "autocast", "channels_first", "keeps_batch_norm", "runs_on", "vendors", "engines", "measured",
+    "framework", "autocast", "channels_first", "keeps_batch_norm", "runs_on", "vendors", "engines", "measured", "jobs",
     "weights_in",
 )  # fmt: skip
 
@@ -160,6 +160,7 @@ def _read_stack(path: Path) -> Stack:
         vendors=fields.texts("vendors"),
         engines=fields.texts("engines"),
         measured=fields.texts("measured"),
+        jobs=fields.texts("jobs") or ("inference",),
         weights_in=fields.text("weights_in", ""),
     )
     return replace(result, variants=_variants(fields, sources))

@@ -140,7 +140,8 @@ class Stack(Profile):
     channel; ``keeps_batch_norm``: whether batch norms stay operators of their own.
 
     ``runs_on``, ``vendors``, ``engines``: classes, makers and engines of the devices that it exists for, empty for all;
-    ``measured``: families of the models that its calibrations measured, empty for all; ``weights_in``: the memory of
+    ``measured``: families of the models that its calibrations measured, empty for all; ``jobs``: what it is for,
+    ``inference``, ``training`` or both, what its calibrations measured first; ``weights_in``: the memory of
     its own that keeps the weights (``flash``), empty for the main memory.
 
     ``variants`` hold the values for device classes: patterns of device keys → changed data and calibration.
@@ -158,6 +159,7 @@ class Stack(Profile):
     vendors: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ("inference",)
     weights_in: str = ""
     variants: tuple[tuple[tuple[str, ...], Mapping[str, Datum], Calibration | None], ...] = ()
     calibration: Calibration | None = None

@@ -46,12 +46,14 @@ def runtime_interval(
         return _even(1.0, 1.0, "the ideal stack is a lower bound, not an expectation")
     base, reasons = stack.calibration, []
     single = base is None and len(known) == 1
+    elsewhere = stack.jobs[0] != job.purpose
     if base is None and known:
         base = _envelope(known)
         reasons.append(f"no measurement of {stack.key} on {device}")
     if base is None:
         return _even(*UNKNOWN, f"{stack.key} was not compared with measurements")
     reasons += unmeasured(stack, family)
+    reasons += [f"{job.purpose} was not measured"] if elsewhere else []
     if base.dtypes and job.dtype not in base.dtypes:
         reasons.append(f"{job.dtype} was not measured")
     if isinstance(job.batch, int) and job.batch > base.batch:
@@ -66,7 +68,9 @@ def runtime_interval(
         why += f"; widened, because {' and '.join(reasons)}"
     if single:
         why += ", to a factor of two at least, because one kind of device does not tell how devices differ"
-    least, most = UNKNOWN if single else (1.0, 1.0)
+    if elsewhere:
+        why += f", to a factor of two at least, because {stack.jobs[0]} does not tell how {job.purpose} goes"
+    least, most = UNKNOWN if single or elsewhere else (1.0, 1.0)
     prefill_low, prefill_high = base.prefill_low or base.low, base.prefill_high or base.high
     low, prompt_low = (min(least, min(1.0, factor) ** widen) for factor in (base.low, prefill_low))
     high, prompt_high = (max(most, max(1.0, factor) ** widen) for factor in (base.high, prefill_high))

@@ -1,4 +1,4 @@
-"""Which stacks run on which devices."""
+"""Which stacks run on which devices, and which jobs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from perfsim.catalog import stack as find_stack
 from perfsim.catalog import stack_names
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
+from perfsim.workloads import Job
 
-__all__ = ["stack_on"]
+__all__ = ["check_purpose", "stack_on"]
 
 
 def stack_on(stack: Stack, device: Device) -> Stack:
@@ -25,6 +26,22 @@ def stack_on(stack: Stack, device: Device) -> Stack:
             f"{', '.join(here)}"
         )
     return stack.on(device)
+
+
+def check_purpose(stack: Stack, job: Job, device: Device) -> None:
+    """Nothing, where ``stack`` is for such jobs.
+
+    Raises
+    ------
+    InputError
+        if it is not; the message names the stacks for ``device`` that are.
+    """
+    if job.purpose not in stack.jobs:
+        others = [find_stack(name) for name in stack_names()]
+        here = [other.key for other in others if other.suits(device) and job.purpose in other.jobs]
+        raise InputError(
+            f"stack {stack.key} is for {' and '.join(stack.jobs)}, not for {job.purpose}; use one of {', '.join(here)}"
+        )
 
 
 def _scope(stack: Stack) -> str:

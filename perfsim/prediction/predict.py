@@ -22,7 +22,7 @@ from perfsim.devices import Device, Stack, System
 from perfsim.errors import InputError, UnknownNameError
 from perfsim.graph import same
 from perfsim.prediction.model_scaling import PREFIX, scaled_model
-from perfsim.prediction.pairing import stack_on
+from perfsim.prediction.pairing import check_purpose, stack_on
 from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.numbers import is_recorded
 from perfsim.techniques.base import Context, Technique
@@ -176,6 +176,7 @@ def planned(model: Model, job: Job, target: System, stack: Stack, chain: tuple[T
     InputError
         with the reason, if a technique cannot apply.
     """
+    check_purpose(stack, job, target.device)
     output = getattr(job, "output_tokens", 0)
     if isinstance(output, int) and output <= REMEMBERED_STEPS and not is_recorded(job.batch):
         return _remembered(model, job, target.device, target.count, stack, chain)

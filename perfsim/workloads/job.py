@@ -26,6 +26,8 @@ class Job(ABC):
     dtype: str | None = None
 
     task: ClassVar[str] = ""
+    purpose: ClassVar[str] = "inference"
+    """``inference`` or ``training``: stacks are for one, or for both."""
     delivers: ClassVar[str] = "token"
     """What :attr:`tokens_out` counts."""
     at_least: ClassVar[dict[str, int]] = {"batch": 1}

@@ -89,6 +89,7 @@ class Training(Job):
     dropout: bool = False
 
     task: ClassVar[str] = "training"
+    purpose: ClassVar[str] = "training"
     at_least: ClassVar[dict[str, int]] = {"batch": 0, "global_batch": 1, "data": 1, "pipeline": 1, "interleave": 1}
 
     def describe(self) -> dict[str, Any]:
