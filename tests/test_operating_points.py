@@ -14,6 +14,7 @@ WITH_POINTS = {
     "ethos-u55-128": ["400MHz", "160MHz"], "gap8": ["1.0V", "1.2V"], "gap9": ["0.65V", "0.80V"],
     "jetson-agx-orin": ["15W", "60W"], "jetson-nano": ["5W", "10W"], "jetson-orin-nano": ["7W", "15W", "25W"],
     "jetson-orin-nx": ["10W", "25W"], "jetson-xavier-nx": ["10W", "15W", "20W"], "kria-kv260-dpu": ["300MHz", "350MHz"],
+    "azure-d64s-v6": ["64-thread"], "ryzen-5700g": ["16-thread"], "raspberry-pi-4": ["4-core-1.5GHz"],
 }  # fmt: skip
 JOB = ps.Decode(context_length=64, dtype="fp16")
 
