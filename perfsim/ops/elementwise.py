@@ -52,6 +52,11 @@ LINEAR = frozenset({"scale", "upcast", "downcast", "rotary"})
 """Functions whose gradient needs no value of the forward pass, unless a second input is a factor."""
 
 
+FROM_OUTPUT = frozenset({"relu", "sigmoid", "tanh"})
+"""Functions whose slope follows from their output, which frameworks save instead of the input: most often it is saved
+anyway, for the layer that reads it (torch derivatives.yaml: ``result``)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Elementwise(Operator):
     """``function`` applied element by element.
@@ -83,6 +88,8 @@ class Elementwise(Operator):
     def gradients(self, wanted: tuple[str, ...], tensors: Tensors) -> tuple[Gradient, ...]:
         """Sums pass gradients on, a bias or table adds them up; all else is a kernel with the work of the forward."""
         work = self.work(tensors)
+        if self.function in FROM_OUTPUT:
+            return (Gradient(wanted, self.outputs, work),)
         if self.function not in PASSING:
             factors = len(self.inputs) > len(self.outputs) or self.function not in LINEAR
             return (Gradient(wanted, self.inputs if factors else (), work),)
