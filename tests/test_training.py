@@ -97,6 +97,27 @@ def test_what_a_layer_saves_is_what_korthikanti_counts(tensor):
     assert saved == sequence * hidden * (10 + 24 / tensor + 5 * heads * sequence / (hidden * tensor))
 
 
+@pytest.mark.parametrize("tensor", [2, 8])
+def test_sequence_parallelism_spreads_everything_and_sends_as_much(tensor):
+    """arXiv 2205.05198, equation 4: s·b·h / t · (34 + 5·a·s / h) byte per layer; as many bytes between devices."""
+    sequence, hidden, heads = 2048, 12288, 96
+    job = ps.Training(global_batch=1, sequence=sequence, dtype="fp16")
+    whole, spread = (
+        ps.predict(
+            "gpt3-175b", job, ps.system(A100, tensor), stack="megatron",
+            using=[ps.Parallel(tensor=tensor, positions=positions), "dropout"],
+        )
+        for positions in (0, 1)
+    )  # fmt: skip
+    saved = sum(t.nbytes for t in graph_of(spread, "forward").of_role(SAVING) if t.region)
+    assert saved == sequence * hidden / tensor * (34 + 5 * heads * sequence / hidden)
+    for phase in ("forward", "backward"):
+        assert spread.phase(phase).total("link_bytes") == whole.phase(phase).total("link_bytes")
+    again = spread.phase("recompute").total("link_bytes")  # positions are gathered once more: a quarter of both passes
+    layers = 96 * 2 * (tensor - 1) / tensor * sequence * hidden * 2
+    assert again == layers
+
+
 def test_selective_recomputation_leaves_34_bytes_and_full_leaves_2():
     """arXiv 2205.05198, equation 5 and section 4: 34·s·b·h without the core of attention, 2·s·b·h with nothing."""
     sequence, hidden = 2048, 12288

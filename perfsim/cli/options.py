@@ -81,6 +81,8 @@ _OPTIONS = (
     click.option("--expert-parallel", type=int, help="Tensor-parallel devices that hold whole experts."),
     click.option("--micro-batch", type=int, help="Sequences per pass of a replica (training)."),
     click.option("--interleave", type=int, help="Parts of the network per pipeline stage (training)."),
+    click.option("--sequence-parallel", "positions", type=int, flag_value=1, is_flag=False, default=None, metavar="",
+                 help="Tensor-parallel devices share positions between products, too (training)."),
     click.option("--region", help="Grid of the carbon: a country or cloud region, e.g. FRA or europe-west9."),
     click.option("--pue", help="Power usage effectiveness: a number or a name. Default: the industry's mean."),
     click.option("--offer", help="Price: one of the device's offers. Default: the first one listed."),

@@ -80,13 +80,19 @@ class AllReduce(Collective):
 
 @dataclass(frozen=True, eq=False)
 class AllGather(Collective):
-    """Concatenation along the last axis, result everywhere: each device receives (n−1) shards."""
+    """Concatenation along one axis, the last by default, result everywhere: each device receives (n−1) shards."""
+
+    axis: int = -1
 
     kind = "all-gather"
 
+    def adjoint(self) -> type[Collective] | None:
+        return ReduceScatter
+
     def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
-        *lead, last = tensors[self.inputs[0]].shape
-        return ((*lead, last * self.group),)
+        shape = list(tensors[self.inputs[0]].shape)
+        shape[self.axis] = shape[self.axis] * self.group
+        return (tuple(shape),)
 
     def volume(self) -> float:
         return float(self.group - 1)
@@ -99,13 +105,19 @@ class AllGather(Collective):
 
 @dataclass(frozen=True, eq=False)
 class ReduceScatter(Collective):
-    """Sum over all devices, of which each keeps its share of the first axis: (n−1)/n of the tensor."""
+    """Sum over all devices, of which each keeps its share of one axis, the first by default: (n−1)/n of the tensor."""
+
+    axis: int = 0
 
     kind = "reduce-scatter"
 
+    def adjoint(self) -> type[Collective] | None:
+        return AllGather
+
     def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
-        first, *rest = tensors[self.inputs[0]].shape
-        return ((ceil_div(first, self.group), *rest),)
+        shape = list(tensors[self.inputs[0]].shape)
+        shape[self.axis] = ceil_div(shape[self.axis], self.group)
+        return (tuple(shape),)
 
     def volume(self) -> float:
         return (self.group - 1) / self.group

@@ -20,12 +20,14 @@ class Parallel(PlanRewrite):
     ----------
     .. [1] M. Shoeybi et al., "Megatron-LM", arXiv 1909.08053: two all-reduces per layer.
     .. [2] D. Narayanan et al., arXiv 2104.04473: pipeline stages.
+    .. [3] V. Korthikanti et al., arXiv 2205.05198: ``positions``, known as sequence parallelism.
     """
 
     tensor: int = parameter(1, "devices that share every layer", least=1, most=4096)
     pipeline: int = parameter(1, "stages of consecutive layers", least=1, most=4096)
     data: int = parameter(1, "replicas that share the batch", least=1, most=10**6)
     expert: int = parameter(1, "tensor-parallel devices that hold whole experts instead of slices", least=1, most=4096)
+    positions: int = parameter(0, "1: share positions between products, too (training)", least=0, most=1)
     interleave: int = parameter(1, "parts of the network per pipeline stage, in training", least=1, most=1024)
     micro_batch: int = parameter(0, "samples per pass in training; 0: all, or 1 in a pipeline", least=0, most=10**6)
 
@@ -40,6 +42,8 @@ class Parallel(PlanRewrite):
         if plan.layout != Layout():
             return "the plan is spread over devices already; state parallel once"
         model = context.model
+        if self.positions and plan.job.optimizer_steps is None:
+            return "inference keeps all positions on every device; leave out positions=1"
         cut = isinstance(plan.job.batch, int) and 0 < self.micro_batch < plan.job.batch
         if cut and self.pipeline > 1 and plan.job.optimizer_steps is None:
             return (
@@ -77,7 +81,7 @@ class Parallel(PlanRewrite):
         )  # fmt: skip
 
     def apply(self, plan: Plan, context: Context) -> Plan:
-        result = plan.map_graphs(lambda graph: shard(graph, self.tensor, self.expert > 1))
+        result = plan.map_graphs(lambda graph: shard(graph, self.tensor, self.expert > 1, bool(self.positions)))
         if self.pipeline > 1:
             result = result.map_graphs(lambda graph: hand_over(graph, self.pipeline, self.tensor))
         return result.replace(layout=Layout(self.tensor, self.pipeline, self.data, self.expert))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from perfsim.errors import GraphError, InputError
 from perfsim.graph import Gradient, Operator, OperatorGraph, Role, Tensor
@@ -237,5 +237,7 @@ class _Walk:
             self._arrive(source, arriving[0], op)
             return
         made = self._new(source, op, 0)
-        self.operators.append(replace(op, name=f"{op.name}.backward", inputs=arriving[:1], outputs=(made,)))
+        shared = {f.name: getattr(op, f.name) for f in fields(op)}
+        shared |= {"name": f"{op.name}.backward", "inputs": arriving[:1], "outputs": (made,)}
+        self.operators.append(kind(**shared))
         self._arrive(source, made, op)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from perfsim.graph import Operator, OperatorGraph, Role, Tensor
 from perfsim.graph.edit import insert_after, map_tensors
-from perfsim.ops import AllGather, AllReduce, CrossEntropy, Linear, SendReceive
+from perfsim.ops import AllGather, AllReduce, Collective, CrossEntropy, Linear, ReduceScatter, SendReceive
 from perfsim.quantities.numbers import ceil_div
 
 __all__ = ["hand_over", "reduced", "shard"]
 
 
-def shard(graph: OperatorGraph, tensor: int, whole_experts: bool) -> OperatorGraph:
+def shard(graph: OperatorGraph, tensor: int, whole_experts: bool, positions: bool = False) -> OperatorGraph:
     """The graph of one of ``tensor`` devices: weights and caches cut along their marked axis, collectives inserted.
 
     Key/value heads that are fewer than the devices are replicated. Partial sums pass through additions and are
-    reduced once (Megatron's two all-reduces per layer; one in parallel blocks).
+    reduced once (Megatron's two all-reduces per layer; one in parallel blocks). positions: whether what lies between
+    the sharded products is spread over the devices by position (sequence parallelism [1]): sums are scattered, and
+    gathered before the next product, which moves as many bytes as an all-reduce.
+
+    References
+    ----------
+    .. [1] V. Korthikanti et al., arXiv 2205.05198, section 4.2.
     """
     if tensor == 1:
         return graph
@@ -31,13 +38,29 @@ def shard(graph: OperatorGraph, tensor: int, whole_experts: bool) -> OperatorGra
     local = map_tensors(graph, cut)
     inserts: dict[str, Callable[[str, str], Operator]] = {}
     for name, op in _partial_sums(local).items():
-        inserts[name] = _collective(AllReduce, op, "all_reduce", tensor)
+        inserts[name] = (
+            _collective(ReduceScatter, op, "reduce_scatter", tensor, axis=1)
+            if positions
+            else _collective(AllReduce, op, "all_reduce", tensor)
+        )
     has_loss = any(isinstance(op, CrossEntropy) for op in local.operators)  # which reads logits where they are
     for op in local.operators:
         head = isinstance(op, Linear) and not op.region and local.tensors[op.inputs[1]].shard == op.contracted
         if head and not has_loss:
             inserts[_behind_bias(local, op.outputs[0])] = _collective(AllGather, op, "all_gather", tensor)
-    return insert_after(local, inserts)
+    whole = insert_after(local, inserts)
+    return _gathered(whole, tensor) if positions else whole
+
+
+def _gathered(graph: OperatorGraph, tensor: int) -> OperatorGraph:
+    """The graph with the positions gathered in front of every product whose outputs are spread over the devices."""
+    inserts: dict[str, Callable[[str, str], Operator]] = {}
+    for op in graph.operators:
+        if any(op.partial_gradient(name, graph.tensors) for name in op.inputs):
+            maker = graph.producer(op.inputs[0])
+            if maker is not None:
+                inserts[op.inputs[0]] = _collective(AllGather, op, "all_gather", tensor, axis=1)
+    return insert_after(graph, inserts)
 
 
 def reduced(graph: OperatorGraph, tensor: int) -> OperatorGraph:
@@ -50,10 +73,10 @@ def reduced(graph: OperatorGraph, tensor: int) -> OperatorGraph:
 
 
 def _collective(
-    kind: type[AllReduce | AllGather], op: Operator, label: str, group: int
+    kind: type[Collective], op: Operator, label: str, group: int, **more: Any
 ) -> Callable[[str, str], Operator]:
     def make(source: str, output: str) -> Operator:
-        return kind(f"{op.name}.{label}", (source,), (output,), op.region, group)
+        return kind(f"{op.name}.{label}", (source,), (output,), op.region, group, **more)
 
     return make
 
@@ -69,6 +92,9 @@ def _partial_sums(graph: OperatorGraph) -> dict[str, Operator]:
     partial: dict[str, Operator] = {}
     reduce: dict[str, Operator] = {}
     for op in graph.operators:
+        if isinstance(op, ReduceScatter):  # sums what its input leaves open
+            partial.pop(op.inputs[0], None)
+            continue
         features = [name for name in op.inputs if graph.producer(name) is not None]
         pending = [name for name in features if name in partial]
         sole = all(len(graph.consumers(name)) == 1 for name in pending)

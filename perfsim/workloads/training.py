@@ -11,6 +11,7 @@ from perfsim.architectures import DecoderModel, ForwardModel, Model, expect
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.graph import Operator
+from perfsim.ops import AllGather
 from perfsim.quantities.dtypes import DType
 from perfsim.quantities.dtypes import dtype as find_dtype
 from perfsim.quantities.numbers import Number, ceil_div
@@ -26,6 +27,11 @@ __all__ = ["RECOMPUTE", "Training"]
 
 
 _DECIDED = frozenset({"batch", "data", "pipeline", "interleave", "recompute", "zero", "dropout"})
+
+
+def _fetched(op: Operator) -> bool:
+    """Positions that other devices have saved."""
+    return isinstance(op, AllGather) and op.axis == 1
 
 
 def _everything(_: Operator) -> bool:
@@ -201,7 +207,7 @@ class Training(Job):
             forward.graph,
             gradient_dtype=None if self.gradient_dtype is None else find_dtype(self.gradient_dtype),
             accumulations=1 if once else 2,
-            recomputed=RECOMPUTE[self.recompute],
+            recomputed=lambda op: _fetched(op) or RECOMPUTE[self.recompute](op),
         )
         return plan.replace(phases=self._phases(forward, passes, plan.layout))
 
