@@ -15,6 +15,7 @@ from perfsim.catalog.reader import Fields, read_data
 from perfsim.catalog.schema import device_dimensions, stack_dimensions
 from perfsim.costs.board import board_energies, point_energies, share_sources
 from perfsim.devices import Calibration, Datum, Device, Stack
+from perfsim.devices.limits import is_share
 
 __all__ = ["CLASSES", "device", "device_names", "stack", "stack_names"]
 
@@ -186,7 +187,7 @@ def _only_quantities(fields: Fields, info: Mapping[str, Any]) -> None:
 
 def _check_ratios(fields: Fields, data: Mapping[str, Datum], prefix: str) -> None:
     for name, datum in data.items():
-        if name.endswith(("efficiency", "serial_share")) and datum.value > 1:
+        if is_share(name) and datum.value > 1:
             raise fields.fail(
                 f"{prefix}{name}", f"is {datum.value}, expected at most 1: nothing is faster than its roofline"
             )
