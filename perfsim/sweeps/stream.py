@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from perfsim.sweeps.sweep import Sweep
     from perfsim.sweeps.variant import Result
 
-__all__ = ["ROWS", "Evaluated", "evaluated_here", "parts_of", "table_of", "write_sweep"]
+__all__ = ["ROWS", "Evaluated", "evaluated_here", "parts_of", "table_of", "whole_result", "write_sweep"]
 
 ROWS = 1 << 18
 """Points of a part [1]: about 60 MB as arrays."""
@@ -54,6 +54,17 @@ def parts_of(plan: Sweep, rows: int = ROWS) -> list[tuple[slice, ...]]:
         (*(slice(at, min(at + step, n)) for at, step, n in zip(place, steps, plan.sizes, strict=False)), *whole)
         for place in product(*starts)
     ]
+
+
+def whole_result(plan: Sweep, evaluated: Evaluated, rows: int = ROWS) -> Result:
+    """Metrics over all points, with the parts evaluated as ``evaluated`` does it."""
+    import numpy as np
+
+    from perfsim.sweeps.variant import assembled
+
+    parts = parts_of(plan, rows)
+    places = [{d: np.arange(s.start, s.stop) for d, s in enumerate(part)} for part in parts]
+    return assembled(plan.sizes, list(zip(places, evaluated(plan, parts), strict=True)))
 
 
 def table_of(plan: Sweep, part: Sequence[slice], result: Result, chosen: Any = None) -> Any:
