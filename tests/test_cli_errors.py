@@ -73,7 +73,7 @@ MISTAKES = [
     ([*PREDICT, "--explain", "decod"], 'unknown operator "decod"; known: embedding, embedding.add, head, head.last, head.norm, '
      "layer.attention.cache_write, layer.attention.fused, layer.attention.output, ... Phases: prefill, decode"),
     (["predict", "llama-3.1-405b", "--on", "t4", "--batch", "max", "--dtype", "fp16"],
-     "--batch max: not even batch=1 fits: 756.5 GiB needed per device, 15.0 GiB there; use more devices, shorter sequences or fewer bits"),
+     "--batch max: not even batch=1 fits: 812.3 GB needed per device, 16.11 GB there; use more devices, shorter sequences or fewer bits"),
 ]  # fmt: skip
 
 

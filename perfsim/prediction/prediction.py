@@ -24,7 +24,7 @@ from perfsim.prediction.memory_remarks import memory_remarks
 from perfsim.prediction.power import power_remarks
 from perfsim.prediction.rows import BOUNDS, OperatorRow, PhaseRow, job_bound, operator_rows, phase_row, whole_total
 from perfsim.quantities.dtypes import dtype
-from perfsim.quantities.numbers import Number
+from perfsim.quantities.numbers import Number, is_symbolic
 from perfsim.techniques.base import Technique
 from perfsim.workloads import Job, Layout
 
@@ -75,9 +75,10 @@ class Prediction:
 
     @property
     def tpot(self) -> Number | None:
-        """Mean time per further output token [s]; None without a decode."""
-        decode = self._stage("decode")
-        return None if decode is None else decode / self.job.decode_steps
+        """Mean time per further output token [s]; None without a decode, or where the job asks for one token only."""
+        decode, steps = self._stage("decode"), self.job.decode_steps
+        asked = is_symbolic(steps) or steps > 0
+        return decode / steps if decode is not None and asked else None
 
     @property
     def step_time(self) -> Number | None:
