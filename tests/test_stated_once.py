@@ -52,7 +52,7 @@ def test_what_is_no_share_may_exceed_one():
         assert ps.predict("gpt2", job, on="a100-sxm4-80gb", stack="vllm", what_if={path: value}).runtime > 0
     none = ps.predict("gpt2", job, on="a100-sxm4-80gb", what_if={"stack.communication_overlap": 0})
     assert none.stack.parameter("communication_overlap") == 0
-    with pytest.raises(InputError, match="^device.units.sm: nan is not a number, expected a value of at least 0$"):
+    with pytest.raises(InputError, match=r"^device\.units\.sm: nan is not a number, expected a value of at least 0$"):
         ps.predict("gpt2", job, on="a100-sxm4-80gb", what_if={"device.units.sm": float("nan")})
 
 

@@ -137,7 +137,7 @@ class Comparison:
 def _value(p: Prediction, name: str) -> Number:
     if name == "memory":
         return p.memory.total
-    return p.ideal.runtime if name == "ideal_runtime" else getattr(p, name)
+    return getattr(p, name)
 
 
 def _limit(p: Prediction, phase: str) -> Limit | None:

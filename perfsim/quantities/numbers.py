@@ -14,7 +14,7 @@ import sys
 from typing import Any, TypeAlias
 
 __all__ = [
-    "Number", "ceil_div", "is_array", "is_recorded", "is_symbolic", "largest", "maximum", "minimum", "over_steps",
+    "Number", "at_most", "ceil_div", "is_array", "is_recorded", "is_symbolic", "largest", "maximum", "minimum", "over_steps",
     "power", "varies", "where",
 ]  # fmt: skip
 
@@ -74,6 +74,17 @@ def _fold(name: str, plain: Any, first: Number, others: tuple[Number, ...]) -> N
         else:
             result = _method(result, other, "combine")
     return result
+
+
+ROUNDING = 1e-12
+"""Relative excess over a bound that is rounding of sums of machine numbers [1]; a larger one is a mistake, and shows."""
+
+
+def at_most(value: Number, bound: Number) -> Number:
+    """``value``, or ``bound`` where it is exceeded by no more than rounding; symbols pass."""
+    if is_symbolic(value) or is_symbolic(bound):
+        return value
+    return where((value > bound) & (value <= bound * (1 + ROUNDING)), bound, value)
 
 
 def ceil_div(dividend: Number, divisor: Number) -> Number:
