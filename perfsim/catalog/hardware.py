@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from perfsim.catalog.files import find, looks_like_path, names, read_toml
+from perfsim.catalog.files import as_text, find, looks_like_path, names, read_toml
 from perfsim.catalog.points import check_rates, covers, read_exceptions, read_points
 from perfsim.catalog.reader import Fields, read_data
 from perfsim.catalog.schema import device_dimensions, stack_dimensions
@@ -58,6 +58,7 @@ def device(name: str | Device) -> Device:
     """
     if isinstance(name, Device):
         return name
+    name = as_text(name)
     path = find("device", "hardware", name, _NOT_DEVICES)
     return _read_device(path) if looks_like_path(name) else _known_device(path)
 
@@ -72,6 +73,7 @@ def stack(name: str | Stack) -> Stack:
     """
     if isinstance(name, Stack):
         return name
+    name = as_text(name)
     path = find("stack", "hardware/stacks", name)
     return _read_stack(path) if looks_like_path(name) else _known_stack(path)
 

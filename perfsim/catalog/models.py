@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perfsim.architectures import Model
-from perfsim.catalog.files import find, looks_like_path, names, read_toml, shown
+from perfsim.catalog.files import as_text, find, looks_like_path, names, read_toml, shown
 from perfsim.catalog.reader import Fields
 from perfsim.catalog.vision import vision_model
 from perfsim.errors import CatalogError
@@ -61,6 +61,7 @@ def model(name: str | Model) -> Model:
     """
     if isinstance(name, Model):
         return name
+    name = as_text(name)
     path = find("model", "models", name)
     if name.endswith(".onnx"):
         return read_onnx(path)
@@ -77,6 +78,7 @@ def model_entry(name: str) -> ModelEntry:
     UnknownNameError, CatalogError, ConfigError
         if there is no such model, or its file is malformed.
     """
+    name = as_text(name)
     path = find("model", "models", name)
     if name.endswith(".onnx"):
         return ModelEntry(path.stem, read_onnx(path), {}, None, None, {}, "", "")

@@ -91,7 +91,12 @@ def _page(plan: Sweep, pareto: str | None, evaluated: Evaluated) -> str:
 
 
 def _check_axes(axes: Mapping[str, Any]) -> None:
-    """Refuse an axis that an option fixes as well."""
+    """Refuse an axis that is no list of values here, or that an option fixes as well."""
+    if "using" in axes:
+        raise InputError(
+            "--vary using: chains of techniques do not vary here; state --using, and vary a parameter of it with "
+            "--vary using.NAME.PARAMETER=SPEC"
+        )
     context = click.get_current_context()
     for name in axes:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from perfsim.devices.limits import check_value
 from perfsim.errors import UnitError, UnknownNameError
 from perfsim.quantities.dimensions import Dimension
-from perfsim.quantities.numbers import Number, varies
+from perfsim.quantities.numbers import Number, plain, varies
 from perfsim.quantities.units import factor_of, format_quantity, parse_as
 
 __all__ = ["Datum", "Profile"]
@@ -116,6 +116,7 @@ def _changed(old: Datum, value: Any) -> Number:
         if factor is not None:
             return old.value * factor
         return parse_as(value, old.dimension)
+    value = plain(value)
     if isinstance(value, bool) or not (isinstance(value, int | float) or varies(value)):
         raise UnitError(f'{value!r} is {type(value).__name__}, expected a text such as "{old}" or "x2"')
     return value

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 import sys
+from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 __all__ = [
-    "Number", "at_most", "ceil_div", "is_array", "is_recorded", "is_symbolic", "largest", "maximum", "minimum", "over_steps",
-    "power", "varies", "where",
+    "Number", "at_most", "ceil_div", "is_array", "is_recorded", "is_symbolic", "largest", "maximum", "minimum",
+    "over_steps", "plain", "power", "varies", "where",
 ]  # fmt: skip
 
 Number: TypeAlias = Any
@@ -44,6 +45,15 @@ def is_recorded(value: Number) -> bool:
 def varies(value: Number) -> bool:
     """Whether ``value`` stands for many numbers, which were checked one by one: an array or a recorded expression."""
     return is_array(value) or is_recorded(value)
+
+
+def plain(value: Any) -> Any:
+    """A number of another library (``numpy.int64``, a fraction) as ``int`` or ``float``; anything else as it is."""
+    if isinstance(value, (*_PLAIN, str, type(None))) or is_symbolic(value):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 def maximum(first: Number, *others: Number) -> Number:
@@ -77,7 +87,7 @@ def _fold(name: str, plain: Any, first: Number, others: tuple[Number, ...]) -> N
 
 
 ROUNDING = 1e-12
-"""Relative excess over a bound that is rounding of sums of machine numbers [1]; a larger one is a mistake, and shows."""
+"""Relative excess over a bound that is rounding of sums of numbers [1]; a larger one is a mistake, and shows."""
 
 
 def at_most(value: Number, bound: Number) -> Number:
