@@ -6,11 +6,14 @@ import os
 import tomllib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from perfsim.errors import CatalogError, UnknownNameError, checked_type
 
-__all__ = ["as_text", "data_root", "find", "looks_like_path", "names", "read_toml", "shown"]
+__all__ = ["Name", "as_text", "data_root", "find", "looks_like_path", "names", "read_toml", "shown"]
+
+Name: TypeAlias = "str | os.PathLike[str]"
+"""A catalogue name, or the path of a file."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -54,7 +57,7 @@ def as_text(name: Any) -> Any:
     return text if not isinstance(text, str) or looks_like_path(text) else f"./{text}"
 
 
-def find(kind: str, folder: str, name: str | os.PathLike[str], exclude: tuple[str, ...] = ()) -> Path:
+def find(kind: str, folder: str, name: Name, exclude: tuple[str, ...] = ()) -> Path:
     """File of a catalogue entry, or the given path itself.
 
     Raises
@@ -64,18 +67,18 @@ def find(kind: str, folder: str, name: str | os.PathLike[str], exclude: tuple[st
     UnknownNameError
         if there is no such entry; CatalogError if there is no such file.
     """
-    name = as_text(name)
-    checked_type(kind, name, str, f"a catalogue name or the path of a file as text, or a {kind.capitalize()}")
-    if looks_like_path(name):
-        path = Path(name)
+    text: str = as_text(name)
+    checked_type(kind, text, str, f"a catalogue name or the path of a file as text, or a {kind.capitalize()}")
+    if looks_like_path(text):
+        path = Path(text)
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "no such file"
-            raise CatalogError(f"{name}: {what}; expected a {kind} file or a catalogue name")
+            raise CatalogError(f"{text}: {what}; expected a {kind} file or a catalogue name")
         return path
     table = _index(folder, exclude)
-    if name not in table:
-        raise UnknownNameError(kind, name, table, f"List them with: perfsim {kind}s")
-    return table[name]
+    if text not in table:
+        raise UnknownNameError(kind, text, table, f"List them with: perfsim {kind}s")
+    return table[text]
 
 
 def shown(path: Path) -> str:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from perfsim.catalog.files import as_text, find, looks_like_path, names, read_toml
+from perfsim.catalog.files import Name, as_text, find, looks_like_path, names, read_toml
 from perfsim.catalog.points import check_rates, covers, read_exceptions, read_points
 from perfsim.catalog.reader import Fields, read_data
 from perfsim.catalog.schema import device_dimensions, stack_dimensions
@@ -48,7 +48,7 @@ def stack_names() -> tuple[str, ...]:
     return names("hardware/stacks")
 
 
-def device(name: str | Device) -> Device:
+def device(name: Name | Device) -> Device:
     """Device by catalogue name or path of a TOML; a device passes through.
 
     Raises
@@ -58,12 +58,12 @@ def device(name: str | Device) -> Device:
     """
     if isinstance(name, Device):
         return name
-    name = as_text(name)
-    path = find("device", "hardware", name, _NOT_DEVICES)
-    return _read_device(path) if looks_like_path(name) else _known_device(path)
+    text = as_text(name)
+    path = find("device", "hardware", text, _NOT_DEVICES)
+    return _read_device(path) if looks_like_path(text) else _known_device(path)
 
 
-def stack(name: str | Stack) -> Stack:
+def stack(name: Name | Stack) -> Stack:
     """Stack by catalogue name or path of a TOML; a stack passes through.
 
     Raises
@@ -73,9 +73,9 @@ def stack(name: str | Stack) -> Stack:
     """
     if isinstance(name, Stack):
         return name
-    name = as_text(name)
-    path = find("stack", "hardware/stacks", name)
-    return _read_stack(path) if looks_like_path(name) else _known_stack(path)
+    text = as_text(name)
+    path = find("stack", "hardware/stacks", text)
+    return _read_stack(path) if looks_like_path(text) else _known_stack(path)
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from perfsim.catalog import device as find_device
 from perfsim.catalog import economics as find_economics
 from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
+from perfsim.catalog.files import Name
 from perfsim.catalog.systems import expanded
 from perfsim.costs import PhaseCost, memory_of, phase_cost
 from perfsim.costs.memory import store_of
@@ -39,7 +40,7 @@ REMEMBERED_STEPS = 8192
 """Longest decode whose plan is kept for the next prediction; longer ones would hold large arrays."""
 
 
-def system(device: str | Device, count: int = 1) -> System:
+def system(device: Name | Device, count: int = 1) -> System:
     """``count`` devices of one kind.
 
     Raises
@@ -51,12 +52,12 @@ def system(device: str | Device, count: int = 1) -> System:
 
 
 def predict(
-    model: str | Model,
+    model: Name | Model,
     job: Job,
-    on: str | Device | System,
+    on: Name | Device | System,
     *,
     count: int | None = None,
-    stack: str | Stack = "ideal",
+    stack: Name | Stack = "ideal",
     using: Iterable[str | Technique] = (),
     what_if: Mapping[str, Any] | None = None,
     region: str | None = None,
@@ -214,12 +215,12 @@ def apply_what_ifs(target: System, stack: Stack, changes: Mapping[str, Any]) -> 
 
 
 def largest_batch(
-    model: str | Model,
+    model: Name | Model,
     job: Job,
-    on: str | Device | System,
+    on: Name | Device | System,
     *,
     count: int | None = None,
-    stack: str | Stack = "ideal",
+    stack: Name | Stack = "ideal",
     using: Iterable[str | Technique] = (),
     most: int = 1 << 20,
 ) -> int:

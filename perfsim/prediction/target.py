@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from math import prod
 
 from perfsim.catalog import device as find_device
+from perfsim.catalog.files import Name
 from perfsim.devices import Device, System
 from perfsim.errors import InputError
 from perfsim.techniques.base import Technique
@@ -19,7 +20,7 @@ def layout_devices(chain: Iterable[Technique]) -> int:
     return prod(t.tensor * t.pipeline * t.data for t in chain if isinstance(t, Parallel))
 
 
-def target_of(on: str | Device | System, count: int | None, chain: Iterable[Technique]) -> System:
+def target_of(on: Name | Device | System, count: int | None, chain: Iterable[Technique]) -> System:
     """The system that is asked for; without a count, as many devices as the chain needs.
 
     Raises
