@@ -103,7 +103,7 @@ def test_files_that_are_not_what_they_should_be(tmp_path):
     )
     assert message("long.toml") == "holds a number that is too long; expected at most 4300 digits"
     assert message("deep.toml") == "nested too deeply"
-    assert message("folder.toml") == "no such file; expected a device file or a catalogue name"
+    assert message("folder.toml") == "is a folder; expected a device file or a catalogue name"
     assert message("none.toml") == "no such file; expected a device file or a catalogue name"
     assert message("list.json", "model") == "is a list, expected the object of a Hugging Face config.json"
     assert message("huge.json", "model") == "hidden_size: is inf, expected a whole number from 1 to 1e9"

@@ -49,7 +49,7 @@ def varies(value: Number) -> bool:
 
 def plain(value: Any) -> Any:
     """A number of another library (``numpy.int64``, a fraction) as ``int`` or ``float``; anything else as it is."""
-    if isinstance(value, (*_PLAIN, str, type(None))) or is_symbolic(value):
+    if type(value) in _PLAIN or isinstance(value, bool | str | None) or is_symbolic(value):
         return value
     if isinstance(value, Integral):
         return int(value)

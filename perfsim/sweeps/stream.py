@@ -138,8 +138,8 @@ def write_sweep(
     Raises
     ------
     InputError
-        for another ending, a folder that cannot be written, or a full disk; what was finished stays and is used by
-        the next run of the same sweep.
+        for another ending, a folder that cannot be written, finished parts of another sweep, or a full disk; what was
+        finished stays and is used by the next run of the same sweep.
     """
     target = Path(path)
     writer = WRITERS.get(target.suffix.lower())
@@ -190,7 +190,7 @@ def _points(part: Sequence[slice]) -> int:
 
 
 def _opened(folder: Path, fingerprint: str) -> None:
-    """The folder of parts, empty if it holds those of another sweep."""
+    """The folder of parts; finished parts of another sweep are refused, not thrown away."""
     note = folder / "sweep.json"
     if folder.exists():
         try:
@@ -199,6 +199,11 @@ def _opened(folder: Path, fingerprint: str) -> None:
             raise InputError(f"{folder}: exists and holds no parts of a sweep; move it away") from None
         if same:
             return
+        if any(folder.glob("*.parquet")):
+            raise InputError(
+                f"{folder}: holds finished parts of another sweep; run that one again to go on with it, write this one "
+                f"elsewhere, or remove the folder"
+            )
         shutil.rmtree(folder)
     folder.mkdir()
     note.write_text(json.dumps({"sweep": fingerprint}), encoding="utf-8")
