@@ -15,7 +15,7 @@ from perfsim.catalog.reader import Fields, read_data
 from perfsim.catalog.schema import device_dimensions, stack_dimensions
 from perfsim.costs.board import board_energies, point_energies, share_sources
 from perfsim.devices import Calibration, Datum, Device, Stack
-from perfsim.devices.limits import is_share
+from perfsim.devices.limits import is_share, is_whole
 
 __all__ = ["CLASSES", "device", "device_names", "stack", "stack_names"]
 
@@ -131,6 +131,9 @@ def _check_device(fields: Fields, data: Mapping[str, Datum], info: Mapping[str, 
     if levels and not any(path.startswith(prefix) for path in data):
         given = f'is "{info["main_memory"]}"'
         raise fields.fail("main_memory", f"{given}, expected one of the [memory.*] tables: {', '.join(levels)}")
+    for path, datum in data.items():
+        if is_whole(path) and not float(datum.value).is_integer():
+            raise fields.fail(path, f"is {datum.value}, expected a whole number")
     check_rates(fields, data)
 
 

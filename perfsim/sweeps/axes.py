@@ -148,8 +148,8 @@ def _sampled(unit: Any, ranges: Mapping[str, Sequence[Any]], name: str) -> list[
 _LARGEST = 1e150
 """Largest number of a range; NaN and infinity lie above it, too."""
 
-_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-"""A number as people write it; what Python reads as well (``1_000``, ``nan``) is a text."""
+_PLAIN = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf)", re.ASCII)
+"""A number in the digits 0 to 9, finite or not; what else Python reads as one (``1_000``) is a text."""
 
 
 def read_values(name: str, text: str) -> list[Any]:
