@@ -46,7 +46,7 @@ class UnknownNameError(PerfsimError):
     """A name is not in the catalogue; the message lists the closest known names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        names = sorted(known)
+        names = sorted(set(known))
         close = [known_name for known_name in names if name and name.lower() in known_name][:3]
         similar = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
         close += [known_name for known_name in similar if known_name not in close][: 3 - len(close)]

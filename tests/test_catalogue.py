@@ -100,9 +100,11 @@ def test_model(name):
     else:  # or all digits that are printed
         assert entry.model.parameters == pytest.approx(value, rel=0.005, abs=entry.steps[0] // 2)
     if entry.active is not None:
-        # published active counts leave out the embedding; half of a small model's can be its tables
-        table = 2 * entry.model.padded_vocabulary * entry.model.hidden
-        assert entry.active[0] * 0.99 - table <= entry.model.active_parameters <= entry.active[0] * 1.01 + table
+        # the digits that are printed; most leave out the table of input embeddings, two of eleven count it
+        counted = name in ("mixtral-8x7b", "qwen3-30b-a3b")
+        table = entry.model.padded_vocabulary * entry.model.hidden if counted else 0
+        digit = 1e8 if entry.active[0] % 10**9 else 1e9
+        assert abs(entry.model.active_parameters + table - entry.active[0]) < digit
 
 
 def test_reading_twice_gives_the_same_object():

@@ -73,7 +73,7 @@ MISTAKES = [
     ([*PREDICT, "--explain", "decod"], 'unknown operator "decod"; known: embedding, embedding.add, head, head.last, head.norm, '
      "layer.attention.cache_write, layer.attention.fused, layer.attention.output, ... Phases: prefill, decode"),
     (["predict", "llama-3.1-405b", "--on", "t4", "--batch", "max", "--dtype", "fp16"],
-     "--batch max: not even batch=1 fits: 756.5 GiB needed per device, 15.0 GiB there; use more devices, shorter sequences or fewer bits"),
+     "--batch max: not even batch=1 fits: 812.3 GB needed per device, 16.11 GB there; use more devices, shorter sequences or fewer bits"),
 ]  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_files_that_are_not_what_they_should_be(tmp_path):
     )
     assert message("long.toml") == "holds a number that is too long; expected at most 4300 digits"
     assert message("deep.toml") == "nested too deeply"
-    assert message("folder.toml") == "no such file; expected a device file or a catalogue name"
+    assert message("folder.toml") == "is a folder; expected a device file or a catalogue name"
     assert message("none.toml") == "no such file; expected a device file or a catalogue name"
     assert message("list.json", "model") == "is a list, expected the object of a Hugging Face config.json"
     assert message("huge.json", "model") == "hidden_size: is inf, expected a whole number from 1 to 1e9"

@@ -53,6 +53,23 @@ def test_a_command_loads_only_itself():
     assert result.stderr.split() == ["perfsim.cli.main", "perfsim.cli.output", "perfsim.cli.stacks"]
 
 
+def test_an_interruption_while_it_loads_is_one_line():
+    """Ctrl-C at the first import of the command line: what starts it has loaded nothing of perfsim but itself."""
+    code = (
+        "import sys\n"
+        "from perfsim.cli.start import main\n"
+        "assert [name for name in sys.modules if name.startswith('perfsim')] == [\n"
+        "    'perfsim', 'perfsim.cli', 'perfsim.cli.start']\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "main()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "perfsim: interrupted\n")
+
+
 def test_a_closed_pipe_is_quiet():
     with subprocess.Popen(
         [*PROGRAM, "show", "device", "gap8", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -74,7 +74,10 @@ def test_parameters_of_a_mixture():
     outside = 2 * TABLE + 8
     layer = ATTENTION + 16 + 8 * 4 + 4 + 3 * 8 * 32 + 8  # norms, router with bias, shared expert, its gate
     assert model.parameters == outside + 3 * (layer + 4 * GATED)
-    assert model.active_parameters == outside + 3 * (layer + 2 * GATED)  # two of four experts
+    assert model.active_parameters == outside - TABLE + 3 * (layer + 2 * GATED)  # head and two of four experts
+    tied = decoder(mlp=moe, tied=True)
+    assert tied.active_parameters == model.active_parameters  # the one table is the head
+    assert tied.parameters == model.parameters - TABLE
 
 
 def test_parameters_of_latent_attention():

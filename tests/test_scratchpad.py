@@ -263,7 +263,7 @@ def test_duty_cycles():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"frame_rate": 0}, "frame_rate=0: expected frames per second, above 0"),
+        ({"frame_rate": 0}, "frame_rate=0: expected frames per second, above 0 and below 1e9"),
         ({"frame_rate": 10, "rest": "off"}, 'rest="off": expected one of sleep, idle'),
         ({"frame_rate": 10, "battery": 0.0}, 'battery=0.0: expected an energy above 0, e.g. "0.9 Wh"'),
         ({"frame_rate": 10, "sensor": -1.0}, "-1.0: expected a power of at least 0"),

@@ -87,6 +87,14 @@ def test_parts_of_another_sweep_are_not_used(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_sweep(plan(), target, lambda points: (_ for _ in ()).throw(KeyboardInterrupt), rows=2)
     other = plan_sweep("gpt2", Decode(dtype="fp16"), ["l4"], batch=range(1, 6), context_length=[9, 99])
+    with pytest.raises(InputError) as caught:
+        write_sweep(other, target, rows=2)
+    assert str(caught.value) == (
+        f"{target}.parts: holds finished parts of another sweep; run that one again to go on with it, write this one "
+        f"elsewhere, or remove the folder"
+    )
+    assert not target.exists()
+    assert write_sweep(plan(), target, rows=2) == 1  # the part that was kept
     assert write_sweep(other, target, rows=2) == 0
     assert len(target.read_text().splitlines()) == 1 + 10
 

@@ -33,6 +33,17 @@ def test_every_claim_has_a_verdict_and_a_reason():
         assert verdict.status in STATUSES
         assert verdict.why
         assert not verdict.why.startswith("cannot be predicted"), f"{verdict.system}: {verdict.why}"
+        assert verdict.status != "holds" or verdict.low <= verdict.predicted <= verdict.high, verdict
+
+
+def test_a_plausible_value_that_reaches_the_band_is_the_prediction():
+    verdict = next(each for each in check_claims(["mc-moe"]) if each.metric == "memory.weights" and each.plausible)
+    assert (verdict.status, verdict.low, verdict.high) == ("holds", 0.728, 0.804)
+    assert verdict.plausible == (verdict.predicted, pytest.approx(0.8577, rel=1e-4))
+    assert verdict.why == (
+        "a plausible value of what the paper does not state reaches the band; predicted is the nearest such to the "
+        "published one, the setup as stated gives 0.8577"
+    )
 
 
 ENTRY = """

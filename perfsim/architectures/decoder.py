@@ -111,14 +111,27 @@ class DecoderModel(LanguageModel):
 
     @cached_property
     def active_parameters(self) -> int:
-        """Parameters that one token uses: all but the experts it is not routed to."""
+        """Parameters that one token uses, by the convention of most published counts: where tokens are routed, all but
+        the experts that a token is not routed to and the table of which it reads one row. A tied table is the head as
+        well and counts. A model without routing uses all of its parameters.
+        """
         inactive = 0
         for group in self.groups:
             if isinstance(group.mlp, MixtureOfExperts):
                 region = [t for t in self._unit_graph.of_role(Role.WEIGHT) if t.expert and t.region == group.name]
                 experts = sum(t.elements for t in region) * group.count
                 inactive += experts * (group.mlp.experts - group.mlp.top_k) // group.mlp.experts
-        return self.parameters - inactive
+        return self.parameters - inactive - (self._looked_up if inactive else 0)
+
+    @property
+    def _looked_up(self) -> int:
+        """Weights of which a token reads rows and with which it multiplies nothing."""
+        graph = self._unit_graph
+        multiplied = {
+            graph.tensors[name].view_of or name
+            for op in graph.operators if not isinstance(op, Embedding) for name in op.inputs
+        }  # fmt: skip
+        return sum(int(t.elements) for t in graph.of_role(Role.WEIGHT) if t.name not in multiplied)
 
     def graph(self, step: Step, sample: bool = True) -> OperatorGraph:
         """The graph of one pass: embedding, layers, and logits (of the last position, or of all of them).

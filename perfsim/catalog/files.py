@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from perfsim.errors import CatalogError, UnknownNameError, checked_type
 
-__all__ = ["data_root", "find", "looks_like_path", "names", "read_toml", "shown"]
+__all__ = ["Name", "as_text", "data_root", "find", "looks_like_path", "names", "read_toml", "shown"]
+
+Name: TypeAlias = "str | os.PathLike[str]"
+"""A catalogue name, or the path of a file."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -45,7 +49,15 @@ def looks_like_path(name: str) -> bool:
     return "/" in name or "\\" in name or name.endswith((".toml", ".json", ".onnx"))
 
 
-def find(kind: str, folder: str, name: str, exclude: tuple[str, ...] = ()) -> Path:
+def as_text(name: Any) -> Any:
+    """A path object as text that means a file; anything else as it is."""
+    if not isinstance(name, os.PathLike):
+        return name
+    text = os.fspath(name)
+    return text if not isinstance(text, str) or looks_like_path(text) else f"./{text}"
+
+
+def find(kind: str, folder: str, name: Name, exclude: tuple[str, ...] = ()) -> Path:
     """File of a catalogue entry, or the given path itself.
 
     Raises
@@ -55,16 +67,18 @@ def find(kind: str, folder: str, name: str, exclude: tuple[str, ...] = ()) -> Pa
     UnknownNameError
         if there is no such entry; CatalogError if there is no such file.
     """
-    checked_type(kind, name, str, f"a catalogue name or the path of a file as text, or a {kind.capitalize()}")
-    if looks_like_path(name):
-        path = Path(name)
+    text: str = as_text(name)
+    checked_type(kind, text, str, f"a catalogue name or the path of a file as text, or a {kind.capitalize()}")
+    if looks_like_path(text):
+        path = Path(text)
         if not path.is_file():
-            raise CatalogError(f"{name}: no such file; expected a {kind} file or a catalogue name")
+            what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "no such file"
+            raise CatalogError(f"{text}: {what}; expected a {kind} file or a catalogue name")
         return path
     table = _index(folder, exclude)
-    if name not in table:
-        raise UnknownNameError(kind, name, table, f"List them with: perfsim {kind}s")
-    return table[name]
+    if text not in table:
+        raise UnknownNameError(kind, text, table, f"List them with: perfsim {kind}s")
+    return table[text]
 
 
 def shown(path: Path) -> str:

@@ -9,12 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from perfsim.catalog.files import find, looks_like_path, names, read_toml
+from perfsim.catalog.files import Name, as_text, find, looks_like_path, names, read_toml
 from perfsim.catalog.points import check_rates, covers, read_exceptions, read_points
 from perfsim.catalog.reader import Fields, read_data
 from perfsim.catalog.schema import device_dimensions, stack_dimensions
 from perfsim.costs.board import board_energies, point_energies, share_sources
 from perfsim.devices import Calibration, Datum, Device, Stack
+from perfsim.devices.limits import is_share, is_whole
 
 __all__ = ["CLASSES", "device", "device_names", "stack", "stack_names"]
 
@@ -47,7 +48,7 @@ def stack_names() -> tuple[str, ...]:
     return names("hardware/stacks")
 
 
-def device(name: str | Device) -> Device:
+def device(name: Name | Device) -> Device:
     """Device by catalogue name or path of a TOML; a device passes through.
 
     Raises
@@ -57,11 +58,12 @@ def device(name: str | Device) -> Device:
     """
     if isinstance(name, Device):
         return name
-    path = find("device", "hardware", name, _NOT_DEVICES)
-    return _read_device(path) if looks_like_path(name) else _known_device(path)
+    text = as_text(name)
+    path = find("device", "hardware", text, _NOT_DEVICES)
+    return _read_device(path) if looks_like_path(text) else _known_device(path)
 
 
-def stack(name: str | Stack) -> Stack:
+def stack(name: Name | Stack) -> Stack:
     """Stack by catalogue name or path of a TOML; a stack passes through.
 
     Raises
@@ -71,8 +73,9 @@ def stack(name: str | Stack) -> Stack:
     """
     if isinstance(name, Stack):
         return name
-    path = find("stack", "hardware/stacks", name)
-    return _read_stack(path) if looks_like_path(name) else _known_stack(path)
+    text = as_text(name)
+    path = find("stack", "hardware/stacks", text)
+    return _read_stack(path) if looks_like_path(text) else _known_stack(path)
 
 
 @lru_cache(maxsize=256)
@@ -128,6 +131,9 @@ def _check_device(fields: Fields, data: Mapping[str, Datum], info: Mapping[str, 
     if levels and not any(path.startswith(prefix) for path in data):
         given = f'is "{info["main_memory"]}"'
         raise fields.fail("main_memory", f"{given}, expected one of the [memory.*] tables: {', '.join(levels)}")
+    for path, datum in data.items():
+        if is_whole(path) and not float(datum.value).is_integer():
+            raise fields.fail(path, f"is {datum.value}, expected a whole number")
     check_rates(fields, data)
 
 
@@ -187,7 +193,7 @@ def _only_quantities(fields: Fields, info: Mapping[str, Any]) -> None:
 
 def _check_ratios(fields: Fields, data: Mapping[str, Datum], prefix: str) -> None:
     for name, datum in data.items():
-        if name.endswith(("efficiency", "serial_share")) and datum.value > 1:
+        if is_share(name) and datum.value > 1:
             raise fields.fail(
                 f"{prefix}{name}", f"is {datum.value}, expected at most 1: nothing is faster than its roofline"
             )

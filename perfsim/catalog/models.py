@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perfsim.architectures import Model
-from perfsim.catalog.files import find, looks_like_path, names, read_toml, shown
+from perfsim.catalog.files import Name, as_text, find, looks_like_path, names, read_toml, shown
 from perfsim.catalog.reader import Fields
 from perfsim.catalog.vision import vision_model
 from perfsim.errors import CatalogError
@@ -49,7 +49,7 @@ def model_names() -> tuple[str, ...]:
     return names("models")
 
 
-def model(name: str | Model) -> Model:
+def model(name: Name | Model) -> Model:
     """Model by catalogue name, or path of a model TOML a Hugging Face ``config.json`` or an ONNX file.
 
     A model passes through.
@@ -61,15 +61,16 @@ def model(name: str | Model) -> Model:
     """
     if isinstance(name, Model):
         return name
-    path = find("model", "models", name)
-    if name.endswith(".onnx"):
+    text: str = as_text(name)
+    path = find("model", "models", text)
+    if text.endswith(".onnx"):
         return read_onnx(path)
-    if looks_like_path(name) and not name.endswith(".toml"):
+    if looks_like_path(text) and not text.endswith(".toml"):
         return _from_json(path)
-    return model_entry(name).model
+    return model_entry(text).model
 
 
-def model_entry(name: str) -> ModelEntry:
+def model_entry(name: Name) -> ModelEntry:
     """Catalogue entry (or model TOML) with its published figures and sources.
 
     Raises
@@ -77,10 +78,11 @@ def model_entry(name: str) -> ModelEntry:
     UnknownNameError, CatalogError, ConfigError
         if there is no such model, or its file is malformed.
     """
-    path = find("model", "models", name)
-    if name.endswith(".onnx"):
+    text: str = as_text(name)
+    path = find("model", "models", text)
+    if text.endswith(".onnx"):
         return ModelEntry(path.stem, read_onnx(path), {}, None, None, {}, "", "")
-    return _read(path) if looks_like_path(name) else _known(path)
+    return _read(path) if looks_like_path(text) else _known(path)
 
 
 def _from_json(path: Path) -> Model:

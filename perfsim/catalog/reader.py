@@ -10,7 +10,7 @@ from typing import Any
 from perfsim.catalog.files import shown
 from perfsim.catalog.schema import STATUSES
 from perfsim.devices import Datum
-from perfsim.devices.profile import LEAST, MOST
+from perfsim.devices.limits import LEAST, MOST
 from perfsim.errors import CatalogError, UnitError
 from perfsim.quantities.dimensions import DIMENSIONLESS, Dimension
 from perfsim.quantities.units import Quantity, parse

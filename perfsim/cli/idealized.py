@@ -60,6 +60,8 @@ def _table(devices: list[str], path: str | None, as_json: bool) -> None:
     from perfsim.validation.idealized import IdealizedRow, idealized_table
 
     rows: list[IdealizedRow] = [row for name in devices for row in idealized_table(LOGS[name], path)]
+    if not rows:
+        raise InputError(f"{path}: holds none of the ten models at 512 prompt tokens on {' or '.join(devices)}")
     if as_json:
         print_json([_plain(asdict(row)) for row in rows])
         return

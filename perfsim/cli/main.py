@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from perfsim import __version__
-from perfsim.errors import PerfsimError, UnknownNameError
+from perfsim.errors import InputError, PerfsimError, UnknownNameError
 
 __all__ = ["COMMANDS", "LazyGroup", "cli", "main", "one_line"]
 
@@ -77,7 +78,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise UnknownNameError("command", args[0], COMMANDS, "List them with: perfsim --help")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            _refuse_repeated(command, ctx, rest)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -118,6 +122,18 @@ class LazyGroup(click.Group):
             return _complain(f"{error.filename or 'output'}: {error.strerror or error}", USAGE)
         except Exception as error:  # noqa: BLE001 - the last resort of a program
             return _internal(error)
+
+
+def _refuse_repeated(command: click.Command, ctx: click.Context, args: list[str]) -> None:
+    """Refuse an option that is given twice where only one of its values could count."""
+    try:
+        with click.Context(command, parent=ctx) as inner:
+            *_, order = command.make_parser(inner).parse_args(list(args))
+    except click.UsageError:
+        return  # told when the command itself reads its arguments
+    for parameter, times in Counter(order).items():
+        if times > 1 and isinstance(parameter, click.Option) and not (parameter.multiple or parameter.is_flag):
+            raise InputError(f"{parameter.opts[0]}: stated {times} times; state it once")
 
 
 def _internal(error: Exception) -> int:

@@ -13,11 +13,14 @@ from perfsim.architectures import ForwardModel, Model
 from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
 from perfsim.catalog.systems import expanded
+from perfsim.cli.kinds import MAXIMUM, WHOLE, Batch
 from perfsim.devices import Stack, System
 from perfsim.errors import InputError, UnknownNameError
+from perfsim.prediction.memory_remarks import memory_remarks, shortages
 from perfsim.prediction.model_scaling import scaled_model
-from perfsim.prediction.predict import apply_what_ifs, largest_batch, predict, system
+from perfsim.prediction.predict import apply_what_ifs, largest_batch, predict
 from perfsim.prediction.prediction import Prediction
+from perfsim.prediction.target import target_of
 from perfsim.techniques.base import Technique
 from perfsim.techniques.parallel import Parallel
 from perfsim.techniques.registry import resolve_techniques
@@ -25,13 +28,8 @@ from perfsim.workloads import JOBS, Job
 
 __all__ = ["Request", "changes_of", "job_options", "read_request", "task_of"]
 
-"""Tasks of the contract that this version does not predict."""
-
 MONEY = ("region", "pue", "offer")
 """Options that say how carbon and cost are counted."""
-
-MAXIMUM = "max"
-"""The batch that fills the memory."""
 
 _FLAGS: Mapping[str, str] = MappingProxyType(
     {
@@ -42,45 +40,31 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 
 
-class Batch(click.ParamType[int | str]):
-    """A whole number, or ``max``."""
-
-    name = "N|max"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        if isinstance(value, int) or value == MAXIMUM:
-            return int(value) if isinstance(value, int) else MAXIMUM
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f'"{value}" is neither a whole number nor {MAXIMUM}', param, ctx)
-
-
 _OPTIONS = (
-    click.option("--count", type=int, help="Devices. Default: the product of the parallel degrees, else 1."),
+    click.option("--count", type=WHOLE, help="Devices. Default: the product of the parallel degrees, else 1."),
     click.option("--stack", default="ideal", show_default=True, help="Software: a name or file; ideal is a bound."),
     click.option("--task", help=f"One of {', '.join(JOBS)}. Default: single-pass for vision models, else inference."),
     click.option("--batch", type=Batch(), help="Sequences at once; max is the largest batch that fits the memory."),
-    click.option("--prompt-tokens", type=int, help="Tokens per prompt (inference, prefill)."),
-    click.option("--output-tokens", type=int, help="New tokens per prompt (inference)."),
-    click.option("--context-length", type=int, help="Positions that the step sees, the new one included (decode)."),
+    click.option("--prompt-tokens", type=WHOLE, help="Tokens per prompt (inference, prefill)."),
+    click.option("--output-tokens", type=WHOLE, help="New tokens per prompt (inference)."),
+    click.option("--context-length", type=WHOLE, help="Positions that the step sees, the new one included (decode)."),
     click.option("--dtype", help="Number format, e.g. bf16. Default: the model's own, if the device computes in it."),
-    click.option("--image-size", type=int, help="Pixels per side (single-pass, diffusion)."),
-    click.option("--steps", type=int, help="Passes of the denoiser per image (diffusion)."),
-    click.option("--global-batch", type=int, help="Sequences per step of the optimizer (training)."),
-    click.option("--sequence", type=int, help="Tokens per text (single-pass, training)."),
+    click.option("--image-size", type=WHOLE, help="Pixels per side (single-pass, diffusion)."),
+    click.option("--steps", type=WHOLE, help="Passes of the denoiser per image (diffusion)."),
+    click.option("--global-batch", type=WHOLE, help="Sequences per step of the optimizer (training)."),
+    click.option("--sequence", type=WHOLE, help="Tokens per text (single-pass, training)."),
     click.option("--tokens", type=float, help="Tokens of the whole run, e.g. 300e9; one step without (training)."),
-    click.option("--frames", type=int, help="Spectra per recording (single-pass of speech networks)."),
+    click.option("--frames", type=WHOLE, help="Spectra per recording (single-pass of speech networks)."),
     click.option("--using", multiple=True, metavar="NAME:key=value,...", help="Technique; repeatable, in order."),
     click.option("--set", "changes", multiple=True, metavar="PATH=VALUE",
                  help='What-if, repeatable: device.memory.main.bandwidth="4 TB/s", stack.kernel_launch=x0.5.'),
     click.option("--strict", is_flag=True, help="Refuse imported graphs that hold operators without a cost rule."),
-    click.option("--tensor-parallel", type=int, help="Devices that share every layer. Default: the rest of --count."),
-    click.option("--pipeline-parallel", type=int, help="Stages of consecutive layers."),
-    click.option("--data-parallel", type=int, help="Replicas that share the batch."),
-    click.option("--expert-parallel", type=int, help="Tensor-parallel devices that hold whole experts."),
-    click.option("--micro-batch", type=int, help="Sequences per pass of a replica (training)."),
-    click.option("--interleave", type=int, help="Parts of the network per pipeline stage (training)."),
+    click.option("--tensor-parallel", type=WHOLE, help="Devices that share every layer. Default: the rest of --count."),
+    click.option("--pipeline-parallel", type=WHOLE, help="Stages of consecutive layers."),
+    click.option("--data-parallel", type=WHOLE, help="Replicas that share the batch."),
+    click.option("--expert-parallel", type=WHOLE, help="Tensor-parallel devices that hold whole experts."),
+    click.option("--micro-batch", type=WHOLE, help="Sequences per pass of a replica (training)."),
+    click.option("--interleave", type=WHOLE, help="Parts of the network per pipeline stage (training)."),
     click.option("--sequence-parallel", "positions", type=int, flag_value=1, is_flag=False, default=None, metavar="",
                  help="Tensor-parallel devices share positions between products, too (training)."),
     click.option("--region", help="Grid of the carbon: a country or cloud region, e.g. FRA or europe-west9."),
@@ -139,7 +123,7 @@ def read_request(model: str, on: str, options: Mapping[str, Any]) -> Request:
     using = resolve_techniques(expanded(options["using"]))
     layout = _layout(options, using)
     chain = using if layout is None else (*using, layout)
-    target, software = system(on, _count(options, chain)), find_stack(options["stack"])
+    target, software = target_of(on, options["count"], chain), find_stack(options["stack"])
     target, software = apply_what_ifs(target, software, changes)
     target, software = apply_what_ifs(target, software, variant)
     kind = JOBS[task]
@@ -154,9 +138,11 @@ def _largest(model: Model, job: Job, target: System, stack: Stack, chain: tuple[
     if found:
         return found
     memory = predict(model, job, target, stack=stack, using=chain).memory
+    if memory.fits is None:
+        raise InputError(f"--batch max: {memory_remarks(memory, target.device.key)[0]}; state a batch")
+    amounts = "; ".join(shortages(memory))
     raise InputError(
-        f"--batch max: not even batch=1 fits: {memory.total / 2**30:.1f} GiB needed per device, "
-        f"{(memory.capacity or 0) / 2**30:.1f} GiB there; use more devices, shorter sequences or fewer bits"
+        f"--batch max: not even batch=1 fits: {amounts}; use more devices, shorter sequences or fewer bits"
     )
 
 
@@ -194,16 +180,6 @@ def _layout(options: Mapping[str, Any], using: tuple[Technique, ...]) -> Paralle
     if "tensor" not in stated and count is not None and count > 0 and count % others == 0:
         return Parallel(**{**stated, "tensor": count // others})
     return layout
-
-
-def _count(options: Mapping[str, Any], chain: tuple[Technique, ...]) -> int:
-    if options["count"] is not None:
-        return int(options["count"])
-    product = 1
-    for technique in chain:
-        if isinstance(technique, Parallel):
-            product *= technique.tensor * technique.pipeline * technique.data
-    return product
 
 
 def changes_of(texts: tuple[str, ...]) -> dict[str, str]:

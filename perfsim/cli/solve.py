@@ -57,6 +57,6 @@ def _ends(between: str | None) -> tuple[str, str] | None:
     if between is None:
         return None
     low, colon, high = between.partition(":")
-    if not colon or not low.strip() or not high.strip():
+    if not colon or not low.strip() or not high.strip() or ":" in high:
         raise InputError(f'--between "{between}": expected LOW:HIGH, e.g. "1 TB/s:8 TB/s"')
     return low.strip(), high.strip()

@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from perfsim.catalog import model as find_model
 from perfsim.cli.options import changes_of, job_options, read_request, task_of
 from perfsim.cli.output import json_option, print_json, print_table
 from perfsim.errors import InputError, UnknownNameError
+from perfsim.export.files import write_whole
 from perfsim.sweeps import METRICS, Sweep, parts_of, plan_sweep, write_sweep
 from perfsim.sweeps.axes import read_values
 from perfsim.sweeps.ranking import Ranking
-from perfsim.sweeps.stream import Evaluated, evaluated_here
+from perfsim.sweeps.stream import Evaluated, evaluated_here, whole_result
 
 __all__ = ["command"]
 
@@ -53,24 +55,26 @@ def command(
 ) -> None:  # fmt: skip
     """Predict every combination of MODELs, devices and axes."""
     _check_tasks(models, options)
+    axes = _axes(varied)
+    _check_axes(axes)
     request = read_request(models[0], devices[0], options)
     job, money = request.job, {name: options[name] for name in MONEY}
-    count = request.system.count
-    axes = _axes(varied)
     plan = plan_sweep(
-        list(models), job, list(devices), count=axes.pop("count", count), stack=axes.pop("stack", options["stack"]),
+        list(models), job, list(devices), count=axes.pop("count", options["count"]),
+        stack=axes.pop("stack", options["stack"]),
         using=request.using, vary=axes, what_if=changes_of(options["changes"]), compiled=compiled, **money,
     )  # fmt: skip
-    if page is not None:
-        _write_page(plan, page, pareto)
-        return
     ranking = Ranking(plan, _objectives(pareto) if pareto is not None else (best,), limit)
     with _evaluation(scheduler) as evaluated:
+        text = None if page is None else _page(plan, pareto, evaluated)
         if out is not None:
             _write(plan, out, evaluated)
-            if pareto is None:
-                _report_written(plan, out, as_json)
-                return
+        if page is not None and text is not None:
+            write_whole(page, text)
+            click.echo(f"perfsim: {plan.points} points written to {page}", err=True)
+        if (out is not None or page is not None) and pareto is None:
+            _report_written(plan, out, page, as_json)
+            return
         with _progress(plan) as advance:
             parts = parts_of(plan)
             for part, result in zip(parts, evaluated(plan, parts), strict=True):
@@ -79,13 +83,25 @@ def command(
     _show(plan, ranking, pareto, as_json)
 
 
-def _write_page(plan: Sweep, path: str, pareto: str | None) -> None:
-    from perfsim.export.files import write_whole
+def _page(plan: Sweep, pareto: str | None, evaluated: Evaluated) -> str:
     from perfsim.export.html import interactive_html
 
     x, y = (_objectives(pareto) if pareto is not None else ("runtime", "memory_total"))[:2]
-    write_whole(path, interactive_html(plan.dataset(), x=x, y=y, title="perfsim sweep"))
-    click.echo(f"perfsim: {plan.points} points written to {path}", err=True)
+    return interactive_html(plan.dataset(whole_result(plan, evaluated)), x=x, y=y, title="perfsim sweep")
+
+
+def _check_axes(axes: Mapping[str, Any]) -> None:
+    """Refuse an axis that is no list of values here, or that an option fixes as well."""
+    if "using" in axes:
+        raise InputError(
+            "--vary using: chains of techniques do not vary here; state --using, and vary a parameter of it with "
+            "--vary using.NAME.PARAMETER=SPEC"
+        )
+    context = click.get_current_context()
+    for name in axes:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"{name} is fixed by {flag} and varied by --vary {name}; state one of the two")
 
 
 def _check_tasks(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
@@ -168,10 +184,11 @@ def _write(plan: Sweep, out: str, evaluated: Evaluated) -> None:
         click.echo(f"perfsim: went on with {known} finished parts", err=True)
 
 
-def _report_written(plan: Sweep, out: str, as_json: bool) -> None:
+def _report_written(plan: Sweep, out: str | None, page: str | None, as_json: bool) -> None:
     if as_json:
-        print_json({"file": out, "points": plan.points, "axes": _axes_of(plan), "refusals": sorted(plan.refusals)})
-    else:
+        about = {"points": plan.points, "axes": _axes_of(plan), "refusals": sorted(plan.refusals)}
+        print_json({"file": out, "page": page, **about})
+    elif out is not None:
         click.echo(f"{plan.points} points written to {out}")
 
 

@@ -11,7 +11,7 @@ from perfsim.costs.lowering import Kernel
 from perfsim.costs.scratchpad import LayerPlan, Machine, Misfit, machine_of, plan_network
 from perfsim.devices import Device, Stack, System
 from perfsim.graph import OperatorGraph, Unit
-from perfsim.quantities.numbers import Number
+from perfsim.quantities.numbers import Number, minimum
 
 __all__ = ["kernel_costs"]
 
@@ -83,13 +83,16 @@ def _planned(
     """The cost of one kernel by its plan: arithmetic and DMA overlap, fixed work and waiting come on top."""
     lead, works = kernel.lead, [(op, op.work(graph.tensors)) for op in kernel.operators]
     work = next(w for op, w in works if op is lead)
-    matrix = sum(w.flops for _, w in works if w.unit is Unit.TENSOR)
+    products = [w for _, w in works if w.unit is Unit.TENSOR]
+    matrix = sum(w.flops for w in products)
+    at_peak = sum(w.flops * minimum(w.executed, 1) / system.device.peak(Unit.TENSOR, w.dtype) for w in products)
     unit = Unit.TENSOR if lead.unit is Unit.TENSOR else Unit.VECTOR
     compute, dma, fixed, moved = plan.parts
     direct = moved if machine.outer == system.device.main_memory else 0.0
     return KernelCost(
         name=lead.name, kind=lead.kind if lead.unit is not Unit.VECTOR else lead.fusion_kind, region=lead.region,
         parts=tuple(op.name for op in kernel.operators), flops=sum(w.flops for _, w in works), matrix_flops=matrix,
+        at_peak=at_peak,
         traffic=plan.streaming.traffic + direct, moved=moved, link_bytes=0, compute=compute,
         memory=max(dma, plan.streaming.busy), network=0.0, chain=0.0, launch=fixed, runtime=plan.runtime,
         peak=system.device.peak(unit, work.dtype), dtype=work.dtype, matrix=unit is Unit.TENSOR, vector=0.0, plan=plan,

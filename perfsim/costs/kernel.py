@@ -14,7 +14,7 @@ from perfsim.devices import Device, KernelRates, Stack, System
 from perfsim.graph import Operator, OperatorGraph, TiledKernel, Unit, Work
 from perfsim.ops import Collective
 from perfsim.quantities.dtypes import DType
-from perfsim.quantities.numbers import Number
+from perfsim.quantities.numbers import Number, minimum
 
 __all__ = ["KernelCost", "kernel_cost"]
 
@@ -24,7 +24,8 @@ class KernelCost:
     """One execution of a kernel on one device.
 
     name, kind: of its lead operator, or of the graph's kernel; region: repeated region, or ""; parts: operators
-    inside; flops: useful work [FLOP]; matrix_flops: those of the matrix unit; traffic: main-memory bytes [byte];
+    inside; flops: useful work [FLOP]; matrix_flops: those of the matrix unit; at_peak: their time at the peak of the
+    format that each product runs in, without what a kernel skips or does on top [s]; traffic: main-memory bytes [byte];
     moved: bytes over the kernel's border, those from the cache included [byte]; link_bytes: bytes that the device
     sends [byte]; compute, memory, network, chain: activity times [s]; launch: fixed time [s]; runtime [s]; peak: of
     the unit that does most [FLOP/s]; matrix: whether that is the matrix unit; vector: time of element-wise work,
@@ -37,6 +38,7 @@ class KernelCost:
     parts: tuple[str, ...]
     flops: Number
     matrix_flops: Number
+    at_peak: Number
     traffic: Number
     moved: Number
     link_bytes: Number
@@ -71,7 +73,7 @@ def kernel_cost(
     work = next(w for op, w in works if op is lead)
     plain = lead.unit is Unit.TENSOR and lead.efficiency == "compute_efficiency"
     rates = stack.rates(work.dtype if plain else None)
-    matrix, flops, compute, vector, chain = _arithmetic(works, system, rates, kernel.tiling)
+    matrix, at_peak, flops, compute, vector, chain = _arithmetic(works, system, rates, kernel.tiling)
     if border is None:
         (border,) = borders(graph, (kernel,), None, False)
     cache = system.device.cache
@@ -93,7 +95,7 @@ def kernel_cost(
     unit = Unit.TENSOR if lead.unit is Unit.TENSOR else Unit.VECTOR
     return KernelCost(
         kernel.name, kernel.kind, lead.region,
-        tuple(op.name for op in kernel.operators), flops, matrix, border.main, border.total, link_bytes,
+        tuple(op.name for op in kernel.operators), flops, matrix, at_peak, border.main, border.total, link_bytes,
         compute if not _is_zero(compute) else vector, memory, network, chain, launch, runtime,
         system.device.peak(unit, work.dtype), work.dtype, unit is Unit.TENSOR, vector,
         kernel.tiling,
@@ -113,10 +115,14 @@ def _is_zero(value: Number) -> bool:
 
 def _arithmetic(
     works: list[tuple[Operator, Work]], system: System, rates: KernelRates, tiling: TiledKernel | None
-) -> tuple[Number, Number, Number, Number, Number]:
-    """Matrix FLOP, all FLOP, matrix time, vector time, and the reduction chain. What tiles compute again takes time."""
+) -> tuple[Number, Number, Number, Number, Number, Number]:
+    """Matrix FLOP, their time at the peak, all FLOP, matrix time, vector time, and the reduction chain.
+
+    What tiles compute again takes time.
+    """
     redo = {} if tiling is None else tiling.redo
     matrix: Number = 0
+    at_peak: Number = 0.0
     flops: Number = 0
     compute: Number = 0.0
     vector: Number = 0.0
@@ -139,11 +145,13 @@ def _arithmetic(
             executed = executed_flops(work.matrix, executed, rates, device.units, plain)
             if plain and not _is_zero(rates.chain_per_k):
                 chain = chain + reduction_chain(k=work.matrix.k, per_k=rates.chain_per_k, cap=rates.chain_cap)
-        compute = compute + executed / (device.peak(Unit.TENSOR, work.dtype) * efficiency)
+        peak = device.peak(Unit.TENSOR, work.dtype)
+        at_peak = at_peak + minimum(work.flops, executed) / peak
+        compute = compute + executed / (peak * efficiency)
     if not _is_zero(rates.core_contention):
         shared = core_sharing(units=device.units, contention=rates.core_contention)
         compute, vector = compute * shared, vector * shared
-    return matrix, flops, compute, vector, chain
+    return matrix, at_peak, flops, compute, vector, chain
 
 
 def _communication(lead: Operator, graph: OperatorGraph, system: System, stack: Stack) -> tuple[Number, Number]:

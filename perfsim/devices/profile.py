@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from perfsim.errors import InputError, UnitError, UnknownNameError
+from perfsim.devices.limits import check_value
+from perfsim.errors import UnitError, UnknownNameError
 from perfsim.quantities.dimensions import Dimension
-from perfsim.quantities.numbers import Number, varies
-from perfsim.quantities.units import format_quantity, parse_as
+from perfsim.quantities.numbers import Number, plain, varies
+from perfsim.quantities.units import factor_of, format_quantity, parse_as
 
-__all__ = ["LEAST", "MOST", "Datum", "Profile"]
+__all__ = ["Datum", "Profile"]
 
 P = TypeVar("P", bound="Profile")
-_SCALE = re.compile(r"x(\d+\.?\d*|\.\d+)$")
-
-LEAST, MOST = 1e-30, 1e30
-"""Range of a quantity in SI units; beyond it lies nothing physical, only overflow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +89,7 @@ class Profile:
         Raises
         ------
         UnknownNameError, UnitError, InputError
-            for an unknown path, a wrong dimension, or a value that is not positive.
+            for an unknown path, a wrong dimension, or a value out of range (:mod:`perfsim.devices.limits`).
         """
         data = dict(self.data)
         for path, value in changes.items():
@@ -102,15 +98,11 @@ class Profile:
                 new = _changed(old, value)
             except UnitError as error:
                 raise UnitError(f"{self.kind}.{path}: {error}") from None
-            if not varies(new) and not new >= 0:
-                raise InputError(f"{self.kind}.{path}: {value!r} is negative, expected a value of at least 0")
-            if not varies(new) and new and not LEAST <= new <= MOST:
-                raise InputError(
-                    f"{self.kind}.{path}: {value!r} is out of range, expected {LEAST:g} to {MOST:g} in SI units"
-                )
-            if not varies(new) and new == 0 and old.value and self.must_be_positive(self.resolve(path)):
-                raise InputError(f"{self.kind}.{path}: {value!r} is zero, expected a value above 0")
-            data[self.resolve(path)] = replace(old, value=new, source="what-if", status="what-if", note="")
+            full = self.resolve(path)
+            if not varies(new):
+                zero = not old.value or not self.must_be_positive(full)
+                check_value(f"{self.kind}.{path}", full, value, new, zero=zero)
+            data[full] = replace(old, value=new, source="what-if", status="what-if", note="")
         return replace(self, data=data, sources={**self.sources, "what-if": "set by the user"})
 
     def must_be_positive(self, path: str) -> bool:
@@ -120,10 +112,11 @@ class Profile:
 
 def _changed(old: Datum, value: Any) -> Number:
     if isinstance(value, str):
-        scale = _SCALE.fullmatch(value.strip())
-        if scale:
-            return old.value * float(scale[1])
+        factor = factor_of(value)
+        if factor is not None:
+            return old.value * factor
         return parse_as(value, old.dimension)
+    value = plain(value)
     if isinstance(value, bool) or not (isinstance(value, int | float) or varies(value)):
         raise UnitError(f'{value!r} is {type(value).__name__}, expected a text such as "{old}" or "x2"')
     return value

@@ -211,6 +211,13 @@ class Stack(Profile):
         """Whether it cuts layers into tiles for scratchpads, instead of relying on caches."""
         return any(path.startswith("tiling.") for path in self.data)
 
+    def must_be_positive(self, path: str) -> bool:
+        """Efficiencies and sizes of tiles; what a perfect stack has none of may be zero, and so may its overlap."""
+        name = path.rpartition(".")[2]
+        if name not in PARAMETERS:
+            return super().must_be_positive(path)
+        return PARAMETERS[name][1] != 0 and name != "communication_overlap"
+
     def datum(self, path: str) -> Datum:
         """The datum at ``path``; a parameter that the stack does not state has its perfect value."""
         if path in PARAMETERS and path not in self.data:

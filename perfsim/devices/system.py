@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perfsim.devices.device import Device, Link
 from perfsim.errors import InputError
-from perfsim.quantities.numbers import Number
+from perfsim.quantities.numbers import Number, plain
 
 __all__ = ["System"]
 
@@ -25,6 +25,7 @@ class System:
     count: int = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "count", plain(self.count))
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
             raise InputError(f"count={self.count!r}: expected a whole number of devices, at least 1")
 

@@ -73,7 +73,7 @@ def _metrics(p: Prediction) -> dict[str, Any]:
 def _judgement(p: Prediction) -> dict[str, Any]:
     coverage = p.coverage
     return {
-        "ideal_runtime": p.ideal.runtime,
+        "ideal_runtime": p.ideal_runtime,
         "interval": {"runtime": list(p.interval), "why": p.relative_interval.why},
         "coverage": {
             "operators": coverage.operators,

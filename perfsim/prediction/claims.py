@@ -38,7 +38,12 @@ STATUSES = ("holds", "misses", "not-derivable", "waiting")
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim beside its prediction; plausible: least and most over the plausible parameters, None without any."""
+    """A claim beside its prediction.
+
+    predicted: with the setup as stated, or, where only a plausible value of what the paper does not state reaches the
+    band, with the one that comes nearest to the published number (``why`` tells); it lies in the band of every claim
+    that holds. plausible: least and most over the plausible parameters, None without any.
+    """
 
     system: str
     claim: str
@@ -134,11 +139,18 @@ def _verdict(system: PublishedSystem, claim: Claim) -> Verdict:
     spread = (least, most) if others else None
     if claim.low <= predicted <= claim.high:
         return verdict("holds", "predicted within the band", predicted, plausible=spread)
-    if least <= claim.high and most >= claim.low and others:
-        why = "plausible values of what the paper does not state reach the band"
-        return verdict("holds", why, predicted, plausible=spread)
+    reaching = [other for other in others if claim.low <= other <= claim.high]
+    if reaching:
+        nearest = min(reaching, key=lambda value: abs(value - (claim.published or value)))
+        why = (
+            "a plausible value of what the paper does not state reaches the band; predicted is the nearest such to the "
+            f"published one, the setup as stated gives {predicted:.4g}"
+        )
+        return verdict("holds", why, nearest, plausible=spread)
     side = "above" if predicted > claim.high else "below"
-    why = f"predicted {predicted:.3g} lies {side} the band {claim.low:g} to {claim.high:g}"
+    why = f"predicted {predicted:.4g} lies {side} the band {claim.low:g} to {claim.high:g}"
+    if least < claim.low and most > claim.high:
+        why += "; plausible values of what the paper does not state lie on both sides of it, none in it"
     why += f": {claim.why}" if claim.why else ""
     return verdict("misses", why, predicted, plausible=spread)
 

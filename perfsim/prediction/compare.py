@@ -17,8 +17,9 @@ from perfsim.costs import PhaseCost
 from perfsim.devices import Device, Stack, System
 from perfsim.errors import InputError, checked_type
 from perfsim.prediction.model_scaling import scaled_model
-from perfsim.prediction.predict import apply_what_ifs, predict, system
+from perfsim.prediction.predict import apply_what_ifs, predict
 from perfsim.prediction.prediction import Prediction
+from perfsim.prediction.target import target_of
 from perfsim.prediction.variant import read_variant
 from perfsim.quantities.dimensions import Dimension
 from perfsim.quantities.numbers import Number
@@ -136,7 +137,7 @@ class Comparison:
 def _value(p: Prediction, name: str) -> Number:
     if name == "memory":
         return p.memory.total
-    return p.ideal.runtime if name == "ideal_runtime" else getattr(p, name)
+    return getattr(p, name)
 
 
 def _limit(p: Prediction, phase: str) -> Limit | None:
@@ -201,7 +202,9 @@ def compare(
     changes: list[Mapping[str, Any]] = [{} for _ in asked]
     read = [read_variant(given, type(job)) for given in variants]
     for variant in read:
-        replaced = {"job": job.replace(**variant.job), "using": (*chain, *variant.using)}
+        replaced: dict[str, Any] = {"job": job.replace(**variant.job), "using": (*chain, *variant.using)}
+        if "count" in variant.settings and isinstance(asked[0]["on"], System):
+            replaced["on"] = asked[0]["on"].device
         asked.append({**asked[0], **replaced, **variant.settings})
         changes.append(variant.what_if)
     names = [(find_model(m).name, _device_key(d)) for m, d in pairs]
@@ -218,15 +221,14 @@ def _several(given: Any, what: str) -> list[Any]:
 
 def _device_key(on: str | Device | System) -> str:
     device = on.device if isinstance(on, System) else on
-    return device.key if isinstance(device, Device) else device
+    return device.key if isinstance(device, Device) else str(device)
 
 
 def _predicted(asked: Mapping[str, Any], base: Mapping[str, Any], more: Mapping[str, Any]) -> Prediction:
     """A prediction with the what-ifs of the base, and those of a variant on top of them."""
     rest = {key: value for key, value in asked.items() if key not in ("on", "count", "stack")}
     on, count = asked["on"], asked["count"]
-    target = on if isinstance(on, System) else system(on)
-    target = target if count is None else System(target.device, count)
+    target = target_of(on, count, resolve_techniques(expanded(asked["using"])))
     rest["model"], base = scaled_model(find_model(asked["model"]), base)
     target, software = apply_what_ifs(target, find_stack(asked["stack"]), base)
     return predict(on=target, stack=software, what_if=more, **rest)

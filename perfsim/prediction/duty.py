@@ -61,7 +61,7 @@ def duty_cycle(
     """
     checked_type("prediction", prediction, Prediction, "what perfsim.predict returns")
     if isinstance(frame_rate, bool) or not isinstance(frame_rate, int | float) or not 0 < frame_rate < 1e9:
-        raise InputError(f"frame_rate={frame_rate!r}: expected frames per second, above 0")
+        raise InputError(f"frame_rate={frame_rate!r}: expected frames per second, above 0 and below 1e9")
     if rest not in REST:
         raise InputError(f'rest="{rest}": expected one of {", ".join(REST)}')
     device = prediction.system.device

@@ -6,24 +6,37 @@ from perfsim.costs import Memory
 from perfsim.quantities.numbers import Number
 from perfsim.quantities.units import DIMENSIONS, format_quantity
 
-__all__ = ["memory_remarks"]
+__all__ = ["memory_remarks", "shortages"]
 
 
 def memory_remarks(memory: Memory, device: str) -> list[str]:
     """What does not fit, or cannot be judged, memory by memory."""
+    remarks = [f"does not fit: {text}" for text in shortages(memory)]
     if memory.misfits is not None:
-        return [f"does not fit: {misfit}" for misfit in memory.misfits]
-    remarks = []
-    for name, used, there in memory.stores:
+        return remarks
+    for name, _, there in memory.stores:
         where = f"the {name}" if name else "the memory"
         what = "the weights fit" if name else "it fits"
         if there is None:
             remarks.append(f"no source gives {where} of {device}: whether {what} is not known")
-        elif used > there:
-            place = f" in {name}" if name else ""
-            remarks.append(f"does not fit: {_bytes(used)} needed{place} per device, {_bytes(there)} there")
     return remarks
 
 
-def _bytes(value: Number) -> str:
-    return format_quantity(value, DIMENSIONS["capacity"])
+def shortages(memory: Memory) -> list[str]:
+    """What does not fit, memory by memory: how much is needed and how much is there."""
+    if memory.misfits is not None:
+        return [str(misfit) for misfit in memory.misfits]
+    return [
+        "{} needed{} per device, {} there".format(*_apart(used, f" in {name}" if name else "", there))
+        for name, used, there in memory.stores
+        if there is not None and used > there
+    ]
+
+
+def _apart(used: Number, place: str, there: Number) -> tuple[str, str, str]:
+    """Both amounts with as many digits as tell them apart, at least four."""
+    for digits in range(4, 18):
+        texts = [format_quantity(value, DIMENSIONS["capacity"], digits) for value in (used, there)]
+        if texts[0] != texts[1]:
+            break
+    return texts[0], place, texts[1]

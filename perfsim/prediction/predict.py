@@ -13,6 +13,7 @@ from perfsim.catalog import device as find_device
 from perfsim.catalog import economics as find_economics
 from perfsim.catalog import model as find_model
 from perfsim.catalog import stack as find_stack
+from perfsim.catalog.files import Name
 from perfsim.catalog.systems import expanded
 from perfsim.costs import PhaseCost, memory_of, phase_cost
 from perfsim.costs.memory import store_of
@@ -23,7 +24,9 @@ from perfsim.errors import InputError, UnknownNameError
 from perfsim.graph import same
 from perfsim.prediction.model_scaling import PREFIX, scaled_model
 from perfsim.prediction.pairing import check_purpose, stack_on
+from perfsim.prediction.paths import check_once
 from perfsim.prediction.prediction import Prediction
+from perfsim.prediction.target import laid_out, target_of
 from perfsim.quantities.numbers import is_recorded
 from perfsim.techniques.base import Context, Technique
 from perfsim.techniques.parallel import Parallel
@@ -37,7 +40,7 @@ REMEMBERED_STEPS = 8192
 """Longest decode whose plan is kept for the next prediction; longer ones would hold large arrays."""
 
 
-def system(device: str | Device, count: int = 1) -> System:
+def system(device: Name | Device, count: int = 1) -> System:
     """``count`` devices of one kind.
 
     Raises
@@ -49,12 +52,12 @@ def system(device: str | Device, count: int = 1) -> System:
 
 
 def predict(
-    model: str | Model,
+    model: Name | Model,
     job: Job,
-    on: str | Device | System,
+    on: Name | Device | System,
     *,
     count: int | None = None,
-    stack: str | Stack = "ideal",
+    stack: Name | Stack = "ideal",
     using: Iterable[str | Technique] = (),
     what_if: Mapping[str, Any] | None = None,
     region: str | None = None,
@@ -66,8 +69,9 @@ def predict(
 
     model: catalogue name, path of a model TOML or Hugging Face config.json, or a model; job: e.g.
     ``Inference(prompt_tokens=2048, output_tokens=256, batch=8)``; on: catalogue name, path of a device TOML, a
-    device or a system; count: devices, tensor parallel unless ``using`` says otherwise; stack: software,
-    ``"ideal"`` for the pure roofline; using: techniques in order; what_if: changed quantities by path, e.g.
+    device or a system; count: devices, tensor parallel unless ``using`` says otherwise, by default as many as a layout
+    in ``using`` needs, else 1; stack: software, ``"ideal"`` for the pure roofline; using: techniques in order; what_if:
+    changed quantities by path, e.g.
     ``{"device.memory.hbm.bandwidth": "4 TB/s", "stack.kernel_launch": "x0.5", "model.width": 1.2}``; region, pue,
     offer: the grid, the power usage effectiveness and the price by which carbon and cost are counted, e.g.
     ``region="FRA", pue=1.1``; strict: refuse an imported graph that holds operators without a cost rule.
@@ -77,14 +81,15 @@ def predict(
     PerfsimError
         with one line that names what was given, what was expected and what to do.
     """
-    target = _system(on, count)
+    using = resolve_techniques(expanded(using))
+    target = target_of(on, count, using)
     software = find_stack(stack)
     network, changes = scaled_model(find_model(model), what_if or {})
     if changes:
         target, software = apply_what_ifs(target, software, changes)
     known = software.known_calibrations
     software = stack_on(software, target.device)
-    chain = _layout(resolve_techniques(expanded(using)), target)
+    chain = laid_out(using, target)
     _check_job(job)
     models = _models(network, target, software, chain)
     asked, network = network, models[-1]
@@ -127,28 +132,6 @@ def _again(
     *, stack: str | Stack, model: Model, job: Job, on: System, using: tuple[Technique, ...], economics: Economics
 ) -> Prediction:
     return replace(predict(model, job, on, stack=stack, using=using), economics=economics)
-
-
-def _system(on: str | Device | System, count: int | None) -> System:
-    if isinstance(on, System):
-        return on if count is None else System(on.device, count)
-    return system(on, 1 if count is None else count)
-
-
-def _layout(chain: tuple[Technique, ...], target: System) -> tuple[Technique, ...]:
-    """The techniques with a layout that uses all devices: tensor parallel unless stated."""
-    stated = [technique for technique in chain if isinstance(technique, Parallel)]
-    if not stated:
-        return (*chain, Parallel(tensor=target.count)) if target.count > 1 else chain
-    needed = 1
-    for layout in stated:
-        needed *= layout.tensor * layout.pipeline * layout.data
-    if needed != target.count:
-        raise InputError(
-            f"parallel layout needs {needed} devices (tensor × pipeline × data), the system has count={target.count}; "
-            f"make them equal"
-        )
-    return chain
 
 
 def remodelled(model: Model, target: System, stack: Stack, chain: tuple[Technique, ...]) -> Model:
@@ -213,9 +196,10 @@ def apply_what_ifs(target: System, stack: Stack, changes: Mapping[str, Any]) -> 
     Raises
     ------
     UnknownNameError, UnitError, InputError
-        for an unknown path, a wrong dimension or a value out of range.
+        for an unknown path, a wrong dimension, a value out of range, or two paths of one quantity.
     """
     device = target.device
+    check_once(changes, device)
     for path, value in sorted(changes.items(), key=lambda change: change[0] != "device.operating_point"):
         kind, _, rest = path.partition(".")
         if kind == "device":
@@ -232,12 +216,12 @@ def apply_what_ifs(target: System, stack: Stack, changes: Mapping[str, Any]) -> 
 
 
 def largest_batch(
-    model: str | Model,
+    model: Name | Model,
     job: Job,
-    on: str | Device | System,
+    on: Name | Device | System,
     *,
     count: int | None = None,
-    stack: str | Stack = "ideal",
+    stack: Name | Stack = "ideal",
     using: Iterable[str | Technique] = (),
     most: int = 1 << 20,
 ) -> int:
@@ -252,9 +236,10 @@ def largest_batch(
     """
     _check_job(job)
     check_whole("most", most, 1)
-    target, software, network = _system(on, count), find_stack(stack), find_model(model)
+    using = resolve_techniques(expanded(using))
+    target, software, network = target_of(on, count, using), find_stack(stack), find_model(model)
     software = stack_on(software, target.device)
-    chain = _layout(resolve_techniques(expanded(using)), target)
+    chain = laid_out(using, target)
     network = remodelled(network, target, software, chain)
     settled = job.resolved(network, target.device)
     weights_in = store_of(target.device, software)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from perfsim.prediction.power import power_remarks
 from perfsim.prediction.replica_remarks import replica_remarks
 from perfsim.prediction.rows import BOUNDS, OperatorRow, PhaseRow, job_bound, operator_rows, phase_row, whole_total
 from perfsim.quantities.dtypes import dtype
-from perfsim.quantities.numbers import Number
+from perfsim.quantities.numbers import Number, at_most, is_symbolic
 from perfsim.techniques.base import Technique
 from perfsim.workloads import Job, Layout
 
@@ -77,9 +77,10 @@ class Prediction:
 
     @property
     def tpot(self) -> Number | None:
-        """Mean time per further output token [s]; None without a decode."""
-        decode = self._stage("decode")
-        return None if decode is None else decode / self.job.decode_steps
+        """Mean time per further output token [s]; None without a decode, or where the job asks for one token only."""
+        decode, steps = self._stage("decode"), self.job.decode_steps
+        asked = is_symbolic(steps) or steps > 0
+        return decode / steps if decode is not None and asked else None
 
     @property
     def step_time(self) -> Number | None:
@@ -208,26 +209,37 @@ class Prediction:
 
     @property
     def mfu(self) -> Number:
-        """Model FLOP utilisation [1]: matrix work over matrix peak × devices × runtime."""
-        useful = (phase for phase in self.costs if phase.name != "recompute")
-        work = sum(phase.total("matrix_flops") for phase in useful) * self.working
-        return work / (self.peak * self.devices * self.runtime)
+        """Model FLOP utilisation [1]: time of the matrix work at the matrix peak over the device time.
+
+        Every product counts at the peak of the format it runs in: where all run in one, this is work over peak ×
+        devices × runtime. Arithmetic that a kernel skips (zeros of a sparse product) is not counted as done.
+        """
+        return self._utilisation(phase for phase in self.costs if phase.name != "recompute")
 
     @property
     def hfu(self) -> Number:
         """Hardware FLOP utilisation [1]: as :attr:`mfu`, with the work that is done again counted."""
-        work = sum(phase.total("matrix_flops") for phase in self.costs) * self.working
-        return work / (self.peak * self.devices * self.runtime)
+        return self._utilisation(self.costs)
+
+    def _utilisation(self, phases: Iterable[PhaseCost]) -> Number:
+        at_peak = sum(phase.total("at_peak") for phase in phases)
+        return at_most(at_peak * self.working / (self.devices * self.runtime), 1.0)
 
     @property
     def mbu(self) -> Number:
         """Memory bandwidth utilisation [1]: traffic over bandwidth × devices × runtime."""
-        return self.traffic / (self.system.device.bandwidth * self.devices * self.runtime)
+        traffic = sum(cost.traffic for cost in self.costs) * self.working
+        return at_most(traffic / (self.system.device.bandwidth * self.devices * self.runtime), 1.0)
 
     @cached_property
     def ideal(self) -> Prediction:
         """The same job on the same devices under the ideal stack, with the algorithms of this one."""
         return self if self.stack.is_perfect else self.rerun(stack=find_stack("ideal").running(self.stack))
+
+    @property
+    def ideal_runtime(self) -> Number:
+        """Runtime of :attr:`ideal` [s], which no stack undercuts."""
+        return at_most(self.ideal.runtime, self.runtime)
 
     @cached_property
     def relative_interval(self) -> Interval:
@@ -249,7 +261,7 @@ class Prediction:
     def interval(self) -> tuple[float, float]:
         """Interval of the runtime [s], which it holds; never below the ideal runtime."""
         factors = [(phase.runtime, *self.relative_interval.bounds(phase.name)) for phase in self.costs]
-        low = max(sum(runtime * low for runtime, low, _ in factors), self.ideal.runtime)
+        low = max(sum(runtime * low for runtime, low, _ in factors), self.ideal_runtime)
         return min(low, self.runtime), max(sum(runtime * high for runtime, _, high in factors), self.runtime)
 
     @cached_property

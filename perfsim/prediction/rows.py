@@ -103,9 +103,8 @@ def operator_rows(phase: PhaseCost, devices: int) -> Iterator[OperatorRow]:
         traffic = _whole_row(phase, cost.traffic, count, devices)
         runtime = phase.busy(cost.runtime * count)
         bound = bound_of(_times(cost, count, phase))
-        useful = cost.matrix_flops if cost.matrix else cost.flops
-        done = phase.busy(useful * count)
-        efficiency = done / (cost.peak * runtime) if runtime else None
+        useful = cost.at_peak if cost.matrix else cost.flops / cost.peak
+        efficiency = phase.busy(useful * count) / runtime if runtime else None
         intensity = flops / traffic if traffic else None
         performance = phase.busy(cost.flops * count) / runtime if runtime else None
         name, executions = cost.name, count * phase.repeat

@@ -92,7 +92,7 @@ def _metrics(p: Prediction) -> Table:
     rows = [
         ("runtime", _shown(p.runtime, TIME), ""),
         ("interval", interval, ""),
-        ("ideal bound", _shown(p.ideal.runtime, TIME), "the same job under the stack ideal"),
+        ("ideal bound", _shown(p.ideal_runtime, TIME), "the same job under the stack ideal"),
         ("time to first token", _shown(p.ttft, TIME), ""),
         ("time per output token", _shown(p.tpot, TIME), ""),
         ("throughput", throughput, ""),

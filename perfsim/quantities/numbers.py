@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 import sys
+from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 __all__ = [
-    "Number", "ceil_div", "is_array", "is_recorded", "is_symbolic", "largest", "maximum", "minimum", "over_steps",
-    "power", "varies", "where",
+    "Number", "at_most", "ceil_div", "is_array", "is_recorded", "is_symbolic", "largest", "maximum", "minimum",
+    "over_steps", "plain", "power", "varies", "where",
 ]  # fmt: skip
 
 Number: TypeAlias = Any
@@ -46,6 +47,15 @@ def varies(value: Number) -> bool:
     return is_array(value) or is_recorded(value)
 
 
+def plain(value: Any) -> Any:
+    """A number of another library (``numpy.int64``, a fraction) as ``int`` or ``float``; anything else as it is."""
+    if type(value) in _PLAIN or isinstance(value, bool | str | None) or is_symbolic(value):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
 def maximum(first: Number, *others: Number) -> Number:
     """The largest of the arguments, element by element for arrays, ``sympy.Max`` for symbols."""
     if len(others) == 1 and type(first) in _PLAIN and type(others[0]) in _PLAIN:  # the common case, in the hot path
@@ -74,6 +84,17 @@ def _fold(name: str, plain: Any, first: Number, others: tuple[Number, ...]) -> N
         else:
             result = _method(result, other, "combine")
     return result
+
+
+ROUNDING = 1e-12
+"""Relative excess over a bound that is rounding of sums of numbers [1]; a larger one is a mistake, and shows."""
+
+
+def at_most(value: Number, bound: Number) -> Number:
+    """``value``, or ``bound`` where it is exceeded by no more than rounding; symbols pass."""
+    if is_symbolic(value) or is_symbolic(bound):
+        return value
+    return where((value > bound) & (value <= bound * (1 + ROUNDING)), bound, value)
 
 
 def ceil_div(dividend: Number, divisor: Number) -> Number:

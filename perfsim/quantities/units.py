@@ -15,7 +15,7 @@ from functools import cache
 from perfsim.errors import UnitError
 from perfsim.quantities.dimensions import DIMENSIONLESS, Dimension
 
-__all__ = ["DIMENSIONS", "Quantity", "format_quantity", "parse", "parse_as"]
+__all__ = ["DIMENSIONS", "Quantity", "factor_of", "format_quantity", "parse", "parse_as"]
 
 _DECIMAL = {
     "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
@@ -74,7 +74,8 @@ DIMENSIONS: dict[str, Dimension] = {
 }
 """Dimension by the name of what is measured; the catalogue's schema uses these names."""
 
-_NUMBER = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
+_NUMBER = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$", re.ASCII)
+_FACTOR = re.compile(r"x((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)$", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,12 @@ def parse(text: str) -> Quantity:
     if not math.isfinite(value):
         raise UnitError(f'"{text}" is not finite; expected a finite number')
     return Quantity(value, dimension)
+
+
+def factor_of(text: str) -> float | None:
+    """The factor that ``"x2"``, ``"x0.5"`` or ``"x1e-3"`` is; None for any other text."""
+    match = _FACTOR.fullmatch(text.strip())
+    return None if match is None else float(match[1])
 
 
 def _scaled(value: float, factor: float) -> float:

@@ -10,7 +10,7 @@ from math import log
 from typing import Any
 
 from perfsim.errors import InputError
-from perfsim.quantities.units import parse
+from perfsim.quantities.units import factor_of, parse
 
 __all__ = ["Axis", "grid", "latin_hypercube", "points", "read_values", "sobol", "uniform", "zipped"]
 
@@ -148,7 +148,8 @@ def _sampled(unit: Any, ranges: Mapping[str, Sequence[Any]], name: str) -> list[
 _LARGEST = 1e150
 """Largest number of a range; NaN and infinity lie above it, too."""
 
-_FACTOR = re.compile(r"x(\d+\.?\d*|\.\d+)$")
+_PLAIN = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf)", re.ASCII)
+"""A number in the digits 0 to 9, finite or not; what else Python reads as one (``1_000``) is a text."""
 
 
 def read_values(name: str, text: str) -> list[Any]:
@@ -172,20 +173,20 @@ def read_values(name: str, text: str) -> list[Any]:
     if len(parts) != 3 or not all(parts):
         raise InputError(f'--vary {name}="{text}": expected a,b,c or low:high:step or low:high:x2')
     low, high = _value(parts[0]), _value(parts[1])
-    factor = _FACTOR.fullmatch(parts[2])
+    factor = factor_of(parts[2])
     if isinstance(low, str) or isinstance(high, str):
         return _with_unit(name, text, parts, factor, path)
-    step = float(factor[1]) if factor else _value(parts[2])
+    step = _value(parts[2]) if factor is None else factor
     found = _run(name, text, low, high, step, factor is not None)
     return [repr(value) for value in found] if path else found
 
 
-def _with_unit(name: str, text: str, parts: list[str], factor: re.Match[str] | None, path: bool) -> list[Any]:
+def _with_unit(name: str, text: str, parts: list[str], factor: float | None, path: bool) -> list[Any]:
     low, high = parse(parts[0]), parse(parts[1])
-    step = None if factor else parse(parts[2])
+    step = parse(parts[2]) if factor is None else None
     if low.dimension != high.dimension or (step is not None and step.dimension != low.dimension):
         raise InputError(f'--vary {name}="{text}": the units differ; state one kind of unit')
-    number = float(factor[1]) if factor else step.value  # type: ignore[union-attr]
+    number = step.value if factor is None else factor  # type: ignore[union-attr]
     found = map(float, _run(name, text, low.value, high.value, number, factor is not None))
     return [f"{value!r} {str(low.dimension)[1:-1]}" for value in found] if path else list(found)
 
@@ -214,9 +215,9 @@ def _run(name: str, text: str, low: Any, high: Any, step: Any, geometric: bool) 
 
 
 def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    if not _PLAIN.fullmatch(text):
+        return text
+    try:
+        return int(text)
+    except ValueError:  # not whole, or of more digits than Python reads
+        return float(text)

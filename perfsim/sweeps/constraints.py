@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfsim.errors import InputError, UnitError, UnknownNameError, checked_type
+from perfsim.prediction.memory_remarks import shortages
 from perfsim.prediction.prediction import Prediction
 from perfsim.prediction.rows import BOUNDS, job_bound
-from perfsim.quantities.units import format_quantity, parse, parse_as
+from perfsim.quantities.units import DIMENSIONS, format_quantity, parse, parse_as
 from perfsim.sweeps.metrics import METRICS
 
 __all__ = ["Constraint", "metric_text", "obstacle", "read_constraints", "value_of"]
@@ -21,6 +22,7 @@ _RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 _FORM = re.compile(r"\s*([a-z_][\w-]*)\s*(<=|>=|==|<|>)\s*(.+?)\s*$")
 _STAGES: Mapping[str, str] = {"ttft": "prefill", "tpot": "decode"}
+_PARTS = ("weights", "kv_cache", "activations", "gradients", "optimizer_states", "workspace")
 _EXPECTED = 'expected e.g. "tpot <= 20 ms", "cost <= 0.01 USD", "bound == memory" or "fits"'
 
 
@@ -48,6 +50,14 @@ class Constraint:
         if self.holds(p):
             return 0.0
         return abs(float(value_of(p, self.metric)) - self.limit) / max(abs(self.limit), 1e-300)
+
+    def slack(self, p: Prediction) -> float:
+        """How much room is left where it holds, relative to the limit [1]; 0 for what has no degrees."""
+        if self.metric == "fits":
+            known = [1 - float(used / there) for _, used, there in p.memory.stores if there]
+            return min(known) if known and p.memory.misfits is None else 0.0
+        above = 1 if self.relation in (">=", ">") else -1 if self.relation in ("<=", "<") else 0
+        return above * (float(value_of(p, self.metric)) - self.limit) / max(abs(self.limit), 1e-300)
 
 
 def value_of(p: Prediction, metric: str) -> Any:
@@ -123,12 +133,11 @@ def obstacle(constraint: Constraint, p: Prediction) -> str:
         memory = p.memory
         if memory.capacity is None:
             return f"capacity: no source gives the memory of {p.system.device.key}"
-        parts = {name: getattr(memory, name) for name in ("weights", "kv_cache", "activations", "workspace")}
+        short = shortages(memory)
+        parts = {name: getattr(memory, name) for name in _PARTS}
         most = max(parts, key=lambda name: parts[name])
-        return (
-            f"capacity: {memory.total / 2**30:.1f} GiB needed per device, {memory.capacity / 2**30:.1f} GiB there; "
-            f"{most} takes {parts[most] / 2**30:.1f} GiB"
-        )
+        amounts = "; ".join(short) if short else reached
+        return f"capacity: {amounts}; {most} takes {format_quantity(parts[most], DIMENSIONS['capacity'])}"
     stage = _STAGES.get(constraint.metric)
     costs = [cost for cost in p.costs if stage is None or cost.phase.stage == stage]
     return f"{BOUNDS[job_bound(costs)]}: {reached}, and that is what most of the time goes to"

@@ -17,8 +17,10 @@ from perfsim.catalog.systems import expanded
 from perfsim.devices import Device, Profile, Stack, System
 from perfsim.errors import InputError, UnknownNameError, checked_type
 from perfsim.prediction.model_scaling import PREFIX
+from perfsim.prediction.paths import overridden
 from perfsim.prediction.predict import predict
 from perfsim.prediction.prediction import Prediction
+from perfsim.prediction.target import target_of
 from perfsim.quantities.units import parse
 from perfsim.sweeps.sweep import parametrised
 from perfsim.techniques.base import Technique
@@ -84,9 +86,7 @@ class Design:
 
     @property
     def _target(self) -> System:
-        if isinstance(self.on, System):
-            return self.on if self.count is None else System(self.on.device, self.count)
-        return System(find_device(self.on), 1 if self.count is None else self.count)
+        return target_of(self.on, self.count, resolve_techniques(self.using))
 
     def at(self, changes: Mapping[str, Any]) -> Prediction:
         """The prediction with some quantities changed.
@@ -114,9 +114,9 @@ class Design:
             asked["using"] = parametrised(asked["using"], using)
         if "count" in settings and isinstance(self.on, System):
             asked["on"] = self.on.device
-        return predict(
-            asked.pop("model", self.model), self.job.replace(**job), what_if={**self.what_if, **paths}, **asked
-        )
+        on = asked["on"]
+        what_if = overridden(self.what_if, paths, find_device(on.device if isinstance(on, System) else on))
+        return predict(asked.pop("model", self.model), self.job.replace(**job), what_if=what_if, **asked)
 
     def changed(self, changes: Mapping[str, Any]) -> Design:
         """The design with some fields of this class changed, e.g. ``stack``."""

@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 from perfsim.errors import InputError
-from perfsim.sweeps.stream import ROWS, Evaluated, parts_of
+from perfsim.sweeps.stream import ROWS, Evaluated, whole_result
 from perfsim.sweeps.sweep import Sweep
-from perfsim.sweeps.variant import Result, assembled
+from perfsim.sweeps.variant import Result
 
 __all__ = ["LOCAL", "connected", "evaluate_on", "evaluated_by"]
 
@@ -66,9 +66,7 @@ def evaluate_on(plan: Sweep, client: Any, rows: int = ROWS) -> Result:
     PerfsimError
         as :func:`perfsim.sweep`.
     """
-    parts = parts_of(plan, rows)
-    results = evaluated_by(client)(plan, parts)
-    return assembled(plan.sizes, [(_places(part), result) for part, result in zip(parts, results, strict=True)])
+    return whole_result(plan, evaluated_by(client), rows)
 
 
 def evaluated_by(client: Any) -> Evaluated:
@@ -86,12 +84,6 @@ def evaluated_by(client: Any) -> Evaluated:
             yield result
 
     return evaluated
-
-
-def _places(part: _Part) -> dict[int, Any]:
-    import numpy as np
-
-    return {d: np.arange(s.start, s.stop) for d, s in enumerate(part)}
 
 
 def _packed(plan: Sweep) -> bytes:

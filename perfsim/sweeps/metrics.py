@@ -81,7 +81,7 @@ _FOUND = (
     Metric("capacity", "byte", "main memory of one device", _memory("capacity")),
     Metric("fits", "", "whether the memory is known to suffice", _fits),
     Metric("bound", "", "what the job spends most time with", lambda p: job_bound(p.costs), choices=BOUNDS),
-    Metric("ideal_runtime", "s", "runtime under the ideal stack", lambda p: p.ideal.runtime),
+    Metric("ideal_runtime", "s", "runtime under the ideal stack", lambda p: p.ideal_runtime),
 )
 
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _FOUND})

@@ -88,9 +88,10 @@ def solve(
     """The smallest or largest value of a quantity with which all constraints hold.
 
     find: a field of the job, ``count``, a what-if path, or ``using.TECHNIQUE.PARAMETER``; so_that: e.g.
-    ``"tpot <= 20 ms and fits"``, or a list; want: ``"smallest"`` or ``"largest"``, by default the largest where the
-    constraints hold at the low end and fail at the high one, else the smallest; between: ends of the range; model,
-    job, on, count, stack, using, what_if, region, pue, offer: as in :func:`perfsim.predict`.
+    ``"tpot <= 20 ms and fits"``, or a list; want: ``"smallest"`` or ``"largest"``, by default the one that the
+    constraints bound: the largest where they hold at the low end and fail at the high one, or hold at both and leave
+    less room at the high one, else the smallest; values that are refused do not count; between: ends of the range;
+    model, job, on, count, stack, using, what_if, region, pue, offer: as in :func:`perfsim.predict`.
 
     Ranges of up to 256 whole numbers are tried one by one. Others are tried at 49 values, then the end of the run of
     values is closed in on until the next number fails: for a metric that is monotone there, as piecewise linear ones
@@ -144,18 +145,30 @@ class _Search:
             return None
 
     def holds(self, value: float) -> bool:
-        p = self.at(value)
+        return self._met(self.at(value))
+
+    def _met(self, p: Prediction | None) -> bool:
         return p is not None and all(c.holds(p) for c in self._constraints)
+
+    def _bounded(self, first: Prediction, last: Prediction) -> str:
+        """Which end of the range the constraints bound: where they fail, else where they leave the least room."""
+        if not (self._met(first) and self._met(last)):
+            return "largest" if self._met(first) else "smallest"
+        low, high = (min(c.slack(p) for c in self._constraints) for p in (first, last))
+        return "largest" if high < low else "smallest"
 
     def answer(self, want: str | None) -> Answer:
         values = tried_values(self._domain)
-        truths = [self.holds(v) for v in values]
+        found = [self.at(v) for v in values]
+        truths = [self._met(p) for p in found]
         if not any(truths):
             return self._none(values, want or "smallest")
-        want = want or ("largest" if truths[0] and not truths[-1] else "smallest")
+        there = [p for p in found if p is not None]  # what is refused says nothing about the constraints
+        want = want or self._bounded(there[0], there[-1])
         inside = truths.index(True) if want == "smallest" else len(truths) - 1 - truths[::-1].index(True)
         outside = inside - 1 if want == "smallest" else inside + 1
-        runs = sum(a != b for a, b in pairwise([False, *truths])) + truths[-1]
+        known = [False, *map(self._met, there), False]
+        runs = sum(a != b for a, b in pairwise(known))
         value, beyond = values[inside], None
         if 0 <= outside < len(values):
             value, beyond = self._closed_in(values[inside], values[outside])

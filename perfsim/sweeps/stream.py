@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from perfsim.sweeps.sweep import Sweep
     from perfsim.sweeps.variant import Result
 
-__all__ = ["ROWS", "Evaluated", "evaluated_here", "parts_of", "table_of", "write_sweep"]
+__all__ = ["ROWS", "Evaluated", "evaluated_here", "parts_of", "table_of", "whole_result", "write_sweep"]
 
 ROWS = 1 << 18
 """Points of a part [1]: about 60 MB as arrays."""
@@ -54,6 +54,17 @@ def parts_of(plan: Sweep, rows: int = ROWS) -> list[tuple[slice, ...]]:
         (*(slice(at, min(at + step, n)) for at, step, n in zip(place, steps, plan.sizes, strict=False)), *whole)
         for place in product(*starts)
     ]
+
+
+def whole_result(plan: Sweep, evaluated: Evaluated, rows: int = ROWS) -> Result:
+    """Metrics over all points, with the parts evaluated as ``evaluated`` does it."""
+    import numpy as np
+
+    from perfsim.sweeps.variant import assembled
+
+    parts = parts_of(plan, rows)
+    places = [{d: np.arange(s.start, s.stop) for d, s in enumerate(part)} for part in parts]
+    return assembled(plan.sizes, list(zip(places, evaluated(plan, parts), strict=True)))
 
 
 def table_of(plan: Sweep, part: Sequence[slice], result: Result, chosen: Any = None) -> Any:
@@ -127,8 +138,8 @@ def write_sweep(
     Raises
     ------
     InputError
-        for another ending, a folder that cannot be written, or a full disk; what was finished stays and is used by
-        the next run of the same sweep.
+        for another ending, a folder that cannot be written, finished parts of another sweep, or a full disk; what was
+        finished stays and is used by the next run of the same sweep.
     """
     target = Path(path)
     writer = WRITERS.get(target.suffix.lower())
@@ -179,7 +190,7 @@ def _points(part: Sequence[slice]) -> int:
 
 
 def _opened(folder: Path, fingerprint: str) -> None:
-    """The folder of parts, empty if it holds those of another sweep."""
+    """The folder of parts; finished parts of another sweep are refused, not thrown away."""
     note = folder / "sweep.json"
     if folder.exists():
         try:
@@ -188,6 +199,11 @@ def _opened(folder: Path, fingerprint: str) -> None:
             raise InputError(f"{folder}: exists and holds no parts of a sweep; move it away") from None
         if same:
             return
+        if any(folder.glob("*.parquet")):
+            raise InputError(
+                f"{folder}: holds finished parts of another sweep; run that one again to go on with it, write this one "
+                f"elsewhere, or remove the folder"
+            )
         shutil.rmtree(folder)
     folder.mkdir()
     note.write_text(json.dumps({"sweep": fingerprint}), encoding="utf-8")

@@ -17,7 +17,9 @@ from perfsim.catalog import stack as find_stack
 from perfsim.devices import Device, Stack, System
 from perfsim.errors import InputError, UnknownNameError, checked_type
 from perfsim.prediction.model_scaling import PREFIX, scaled_model
+from perfsim.prediction.paths import check_once
 from perfsim.prediction.predict import apply_what_ifs
+from perfsim.prediction.target import target_of
 from perfsim.sweeps.axes import Axis, grid
 from perfsim.sweeps.metrics import DEFAULT, METRICS
 from perfsim.techniques.base import Technique
@@ -192,10 +194,10 @@ class Sweep:
         job = self.job.replace(**{**changes, **({"dtype": choice["dtype"]} if choice.get("dtype") else {})})
         settled = {c: v for c, v in chosen.items() if c == "device.operating_point" or c.startswith(PREFIX)}
         network, what_if = scaled_model(find_model(choice["model"]), {**self.what_if, **settled})
-        target = _target(choice["device"], choice["count"])
+        using = parametrised(choice["using"], {c: v for c, v in chosen.items() if c.startswith("using.")})
+        target = target_of(choice["device"], choice["count"], using)
         software = find_stack(choice["stack"])
         target, software = apply_what_ifs(target, software, what_if)
-        using = parametrised(choice["using"], {c: v for c, v in chosen.items() if c.startswith("using.")})
         request = {"model": network, "on": target, "stack": software, "using": using, **self.money}
         variant = Variant(request, job, {}, self.metrics)
         leaves = {}
@@ -242,12 +244,6 @@ def quantity(target: System, software: Stack, path: str, value: Any) -> float:
     kind, _, rest = path.partition(".")
     profile = stack if kind == "stack" else changed.device
     return float(profile.datum(path if kind == "link" else rest).value)
-
-
-def _target(on: Any, count: int | None) -> System:
-    if isinstance(on, System):
-        return on if count is None else System(on.device, count)
-    return System(find_device(on), 1 if count is None else count)
 
 
 def parametrised(using: Iterable[str | Technique], changes: Mapping[str, Any]) -> tuple[Technique, ...]:
@@ -327,6 +323,16 @@ def _check(plan: Sweep) -> None:
                 raise InputError(f"{column} varies along two axes; state it once")
             seen.add(column)
             _check_column(plan, column, values, job_fields)
+    _check_paths(plan)
+
+
+def _check_paths(plan: Sweep) -> None:
+    """Refuse a quantity that varies along two axes, or varies and is fixed, under one name or two."""
+    paths = [*plan.what_if, *(column for axis in plan.axes for column in axis.columns if "." in column)]
+    devices = [values for axis in plan.axes for name, values in axis.columns.items() if name == "device"]
+    if len(paths) > 1:
+        for on in devices[0] if devices else [plan.base["device"]]:
+            check_once(paths, find_device(on.device if isinstance(on, System) else on))
 
 
 def _check_column(plan: Sweep, column: str, values: Sequence[Any], job_fields: set[str]) -> None:

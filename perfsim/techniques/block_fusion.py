@@ -8,6 +8,7 @@ from perfsim.costs.fusion import Fused, Limits, Settings, fused_graph
 from perfsim.devices import Device
 from perfsim.errors import InputError
 from perfsim.graph import OperatorGraph
+from perfsim.ops import Conv
 from perfsim.quantities.numbers import Number, is_array
 from perfsim.techniques.base import Context, GraphRewrite, parameter
 from perfsim.workloads import Plan
@@ -66,11 +67,13 @@ class BlockFusion(GraphRewrite):
             return f"the stack {context.stack.key} cuts every layer into tiles itself; use one that relies on caches"
         if not self.scratchpad and scratchpad_of(context.system.device) is None:
             return f"no source gives the scratchpad of {context.system.device.key}; state scratchpad=<bytes>"
+        if not any(isinstance(op, Conv) for phase in plan.phases for op in phase.graph.operators):
+            return _NO_CHAIN
         found = [self._fused(phase.graph, context) for phase in plan.phases]
         if any(fused.fitting or fused.graph.kernels for fused in found):
             return None
         reasons = list(dict.fromkeys(reason for fused in found for reason in fused.reasons))
-        return _several(reasons) if reasons else "it has no chain of convolutions that one kernel could run"
+        return _several(reasons) if reasons else _NO_CHAIN
 
     def rewrite(self, graph: OperatorGraph, context: Context) -> OperatorGraph:
         fused = self._fused(graph, context)
@@ -87,6 +90,9 @@ class BlockFusion(GraphRewrite):
         size, label = (self.scratchpad, "stated scratchpad") if self.scratchpad else (capacity, f"{device.key} {where}")
         limits = Limits(size, count, STRATEGIES[self.strategy], self.rows, self.columns, self.channels)
         return fused_graph(graph, context.system, context.stack, Settings(limits, label, self.blocks))
+
+
+_NO_CHAIN = "it has no chain of convolutions that one kernel could run"
 
 
 def _several(reasons: tuple[str, ...] | list[str]) -> str:

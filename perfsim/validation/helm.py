@@ -53,6 +53,11 @@ class HelmRow:
     prompt_runtime: float
     token_runtime: float
 
+    @property
+    def catalogue_model(self) -> str:
+        """Name of the profile's network in the catalogue."""
+        return "megatron-" + self.profile.replace("_", "-")
+
 
 def read_helm(path: str | Path | None = None) -> tuple[HelmRow, ...]:
     """Rows of the table of idealized runtimes; the shipped subset unless a path is given.
@@ -65,11 +70,26 @@ def read_helm(path: str | Path | None = None) -> tuple[HelmRow, ...]:
     chosen = Path(path) if path is not None else data_root() / "measurements" / "helm-idealized.csv"
     try:
         with chosen.open(newline="", encoding="utf-8") as handle:
-            return tuple(_row(line) for line in csv.DictReader(handle))
+            return tuple(_row(line) for line in _lines(handle, _COLUMNS))
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{chosen}: not the table of idealized runtimes ({error}); expected its columns") from None
+        raise InputError(f"{chosen}: not the table of idealized runtimes: {error}; expected its columns") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{chosen}: cannot be read: {error}") from None
+
+
+_COLUMNS = (
+    "source", "model", "megatron_profile", "tensor_parallel", "gpus_charged", "prompt_tokens", "runtime_for_prompt_s",
+    "runtime_per_output_token_s",
+)  # fmt: skip
+
+
+def _lines(handle: Iterable[str], columns: Iterable[str]) -> csv.DictReader[str]:
+    """The rows of a table that has these columns, even if it has no row."""
+    table = csv.DictReader(handle)
+    for name in columns:
+        if name not in (table.fieldnames or ()):
+            raise ValueError(f"column {name} is missing")
+    return table
 
 
 def _row(line: Mapping[str, str]) -> HelmRow:
@@ -170,12 +190,10 @@ def read_points(path: str | Path) -> tuple[tuple[int, int, float], ...]:
     """
     try:
         with Path(path).open(newline="", encoding="utf-8") as handle:
-            lines = csv.DictReader(handle)
+            lines = _lines(handle, ("prompt", "output", "time"))
             return tuple((int(r["prompt"]), int(r["output"]), float(r["time"])) for r in lines)
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path}: not a table of points ({error}); expected columns prompt, output, time [s]"
-        ) from None
+        raise InputError(f"{path}: not a table of points: {error}; expected columns prompt, output, time [s]") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
@@ -183,10 +201,9 @@ def read_points(path: str | Path) -> tuple[tuple[int, int, float], ...]:
 @lru_cache(maxsize=4096)
 def predict_profile(row: HelmRow, device: str, stack: str = STACK) -> Prediction:
     """Perfsim's prediction of one prompt size of a profile with the largest output size."""
-    name = "megatron-" + row.profile.replace("_", "-")
     layout = Parallel(tensor=row.tensor_parallel, pipeline=row.gpus // row.tensor_parallel)
     job = Inference(prompt_tokens=row.prompt_tokens, output_tokens=OUTPUTS[-1], dtype="fp16")
-    return predict(name, job, device, count=row.gpus, stack=stack, using=[layout])
+    return predict(row.catalogue_model, job, device, count=row.gpus, stack=stack, using=[layout])
 
 
 def request_runtimes(prediction: Prediction, outputs: Sequence[int] = OUTPUTS) -> list[float]:
@@ -217,7 +234,7 @@ def helm_suite(path: Path | None = None) -> Report:
         runtimes = request_runtimes(predict_profile(row, device))
         for output, predicted in zip(OUTPUTS, runtimes, strict=True):
             what = f"{row.prompt_tokens} prompt, {output} output tokens"
-            pairs.append(Pair(device, row.profile, what, predicted, measured_runtime(row, output), fitted))
+            pairs.append(Pair(device, row.catalogue_model, what, predicted, measured_runtime(row, output), fitted))
     return Report("helm", tuple(pairs))
 
 
@@ -227,7 +244,9 @@ def prompt_suite(path: Path | None = None) -> Report:
     for row, device, fitted in _profiles(path):
         predicted = predict_profile(row, device).phase("prefill").runtime
         pairs.append(
-            Pair(device, row.profile, f"{row.prompt_tokens} prompt tokens", predicted, row.prompt_runtime, fitted)
+            Pair(
+                device, row.catalogue_model, f"{row.prompt_tokens} prompt tokens", predicted, row.prompt_runtime, fitted
+            )
         )
     return Report("helm-prompt", tuple(pairs))
 
@@ -242,5 +261,7 @@ def token_suite(path: Path | None = None) -> Report:
     pairs = []
     for row, device, fitted in nearest.values():
         predicted = predict_profile(row, device).tpot
-        pairs.append(Pair(device, row.profile, "per output token", float(predicted or 0.0), row.token_runtime, fitted))
+        pairs.append(
+            Pair(device, row.catalogue_model, "per output token", float(predicted or 0.0), row.token_runtime, fitted)
+        )
     return Report("helm-token", tuple(pairs))

@@ -68,9 +68,13 @@ class Diffusion(Job):
         chosen = find_dtype(self.dtype)
         size = network.image_size if self.image_size is None else self.image_size
         try:
-            return as_run(network.graph(ImageStep(batch, size, chosen, chosen, stack.attention)), stack)
+            return network.graph(ImageStep(batch, size, chosen, chosen, stack.attention))
         except InputError as error:
             raise InputError(f"image_size={size} for {network.name}: {error}") from None
+
+    def finished(self, plan: Plan, stack: Stack) -> Plan:
+        """With what the framework adds to the networks, as the techniques left them."""
+        return plan.map_graphs(lambda graph: as_run(graph, stack))
 
     def sizes(self, model: Model) -> tuple[int, int | None]:
         """Parameters of the denoiser, and its multiply-accumulates for one pass over one image of this size [1]."""

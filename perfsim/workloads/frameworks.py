@@ -108,17 +108,17 @@ class _Rewrite:
         elif op.kind in WIDE_KINDS:
             op, out = replace(op, inputs=(self._cast(op, op.inputs[0], wide), *op.inputs[1:])), wide
         else:
-            out = self._widest(op)
+            out = self._widest(op, narrow)
         self.operators.append(op)
         for name in op.outputs:
             chosen = wide if name in carried else out
             if self.tensors[name].dtype is not chosen:
                 self.tensors[name] = self.tensors[name].replace(dtype=chosen)
 
-    def _widest(self, op: Operator) -> DType:
+    def _widest(self, op: Operator, narrow: DType) -> DType:
         promotes = isinstance(op, Join) or (isinstance(op, Elementwise) and op.function != "bias")
         read = [self.tensors[name].dtype for name in (op.inputs if promotes else op.inputs[:1])]
-        return max(read, key=lambda dtype: dtype.bits)
+        return max((narrow, *read), key=lambda dtype: dtype.bits)  # unpacking makes a narrow format wide
 
     def _cast(self, op: Operator, name: str, dtype: DType) -> str:
         """The tensor ``name`` in the given format, cast by a new operator if it has another."""

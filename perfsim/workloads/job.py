@@ -10,7 +10,7 @@ from perfsim.architectures import Model, Step
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.quantities.dtypes import dtype as find_dtype
-from perfsim.quantities.numbers import Number, ceil_div, is_array, is_symbolic, varies
+from perfsim.quantities.numbers import Number, ceil_div, is_array, is_symbolic, plain, varies
 from perfsim.workloads.plan import Plan
 
 __all__ = ["Job", "check_whole"]
@@ -33,6 +33,8 @@ class Job(ABC):
     at_least: ClassVar[dict[str, int]] = {"batch": 1}
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, plain(getattr(self, item.name)))
         for name, least in self.at_least.items():
             check_whole(name, getattr(self, name), least)
         if self.dtype is not None:

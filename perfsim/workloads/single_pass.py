@@ -103,10 +103,14 @@ class SinglePass(Job):
         fold = not stack.keeps_batch_norm if self.fold_batch_norm is None else self.fold_batch_norm
         step = ImageStep(self.batch, size, chosen, chosen, stack.attention, fold)
         try:
-            graph = as_run(network.graph(step), stack)
+            graph = network.graph(step)
         except InputError as error:
             raise InputError(f"{network.size_field}={size} for {network.name}: {error}") from None
         return Plan(self, (Phase("forward", graph, 1, self.batch, self.batch, True),))
+
+    def finished(self, plan: Plan, stack: Stack) -> Plan:
+        """With what the framework adds to a vision network, as the techniques left it."""
+        return plan if self.sequence is not None else plan.map_graphs(lambda graph: as_run(graph, stack))
 
     def sizes(self, model: Model) -> tuple[int, int | None]:
         """Parameters and multiply-accumulates of one sample of this size [1], in the convention of timm's tables."""
