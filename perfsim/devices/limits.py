@@ -12,7 +12,7 @@ __all__ = ["LEAST", "MOST", "check_value", "is_share", "is_whole"]
 LEAST, MOST = 1e-30, 1e30
 """Range of a quantity in SI units; beyond it lies nothing physical, only overflow."""
 
-_SHARES = ("efficiency", "share", "overlap", "contention")
+_SHARES = ("efficiency", "share", "overlap", "core_contention")
 """Ends of the names of shares: nothing is faster than its roofline, and no more than all of a time is hidden."""
 
 _COUNTS = ("domain", "links", "lanes")
