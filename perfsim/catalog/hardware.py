@@ -225,12 +225,15 @@ def _calibration(fields: Fields, where: str, entry: Any) -> Calibration | None:
         return None
     try:
         entry = dict(entry)
-        dtypes = tuple(str(d) for d in entry.pop("dtypes", ()))
+        dtypes, seen, always = (
+            tuple(str(each) for each in entry.pop(key, ())) for key in ("dtypes", "techniques", "always")
+        )
         entry.pop("note", None)
         result = Calibration(
             low=float(entry.pop("low")), high=float(entry.pop("high")), rows=int(entry.pop("rows")),
             source=str(entry.pop("source")), dtypes=dtypes, batch=int(entry.pop("batch", 1)),
-            group=int(entry.pop("group", 1)), **{key: float(value) for key, value in entry.items()},
+            group=int(entry.pop("group", 1)), techniques=seen, always=always,
+            **{key: float(value) for key, value in entry.items()},
         )  # fmt: skip
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise fields.fail(

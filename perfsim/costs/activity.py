@@ -37,7 +37,7 @@ class ActivityPower:
     def energy(self, phase: PhaseCost, device: Device) -> Number:
         """Energy of one device over a phase [J]. A kernel counts with its activity, in full unless planned."""
         busy = sum(
-            phase.over_job(cost.compute * count * (1.0 if cost.plan is None else cost.plan.activity))
+            phase.busy(cost.compute * count * (1.0 if cost.plan is None else cost.plan.activity))
             for cost, count in phase.kernels
         )
         return active_energy(runtime=phase.runtime, base=self.base, busy=busy, cores=self.cores)

@@ -72,7 +72,7 @@ class PowerModel:
         return rated_energy(dynamic=total, rated=rated, budget=self.budget, runtime=phase.rated_runtime)
 
     def _work(self, phase: PhaseCost, device: Device, energies: dict[str, Number]) -> Number:
-        """Operations, bytes and serving at full voltage [J]."""
+        """Operations, bytes and serving of one device at full voltage [J]; of a pipeline, the mean of its stages."""
         formats: dict[str, tuple[DType, Number]] = {}
         for cost, count in phase.kernels:
             if not (isinstance(cost.matrix_flops, int | float) and cost.matrix_flops == 0):
@@ -82,7 +82,7 @@ class PowerModel:
         for dtype, busy in formats.values():
             slots = issue_slots(busy=busy, peak=device.peak(Unit.TENSOR, dtype))
             total = total + dynamic_energy(work=slots, energy=_per_operation(dtype, device, energies))
-        return total
+        return total if phase.phase.stages == 1 else total / phase.phase.stages
 
 
 def _per_operation(dtype: DType, device: Device, energies: dict[str, Number]) -> Number:

@@ -120,11 +120,12 @@ def saved_activations(phases: tuple[PhaseCost, ...]) -> Number:
 
     Stage i of p of a pipeline holds p − i micro-batches (one forward, one backward [1]), at most as many as there are:
     the first stage its layers p times and the embedding, the last its layers and the head once. What is computed again
-    is there for one layer at a time.
+    is there for one layer at a time. With v parts per stage the first one holds p + (p − 1) / v of them [2].
 
     References
     ----------
     .. [1] D. Narayanan et al., arXiv 2104.04473, section 2.2: PipeDream-flush.
+    .. [2] V. Korthikanti et al., arXiv 2205.05198, section 4.2.3.
     """
     total: Number = 0
     for cost in phases:
@@ -153,7 +154,7 @@ def _in_flight(graph: OperatorGraph, saved: list[Tensor], phase: Phase) -> Numbe
             ends[place] = ends[place] + tensor.nbytes
     layers: Number = sum(graph.regions.values())
     stage = inside * ceil_div(layers, stages) / layers
-    flying = minimum(stages, phase.steps)
+    flying = minimum(stages if phase.interleave == 1 else stages + (stages - 1) / phase.interleave, phase.steps)
     return maximum((stage + ends[0]) * flying, stage + ends[1])
 
 

@@ -171,8 +171,11 @@ def phase_cost(phase: Phase, system: System, stack: Stack, stages: int = 1) -> P
     def over_job(per_step: Number) -> Number:
         return over_steps(per_step, phase.steps) * phase.share
 
-    bubble = 0.0 if phase.stages == 1 else over_job(slowest - mean) + phase.fill * step
-    runtime = over_job(step) if phase.stages == 1 else over_job(step) + phase.fill * step
+    runtime, bubble = over_job(step), 0.0
+    if phase.stages > 1:  # the others fill while one pass goes by: all stages once, the slowest for each further pass
+        others = step - slowest + (phase.stages * mean - slowest) / (phase.stages - 1)
+        bubble = over_job(slowest - mean) + phase.fill * others
+        runtime = runtime + phase.fill * others
     return PhaseCost(
         phase, graph, kernels, lowered, runtime, over_job(step - slowest), step,
         over_job(phase.sequences * per_sequence), misfits, bubble=bubble,

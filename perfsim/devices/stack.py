@@ -117,7 +117,8 @@ class Calibration:
 
     low, high: 5th and 95th percentile of measured / predicted; prefill_low, prefill_high: the same for prompt times
     alone, where they were measured; rows: how many measurements; source: which;
-    dtypes: number formats seen; batch: largest batch seen; group: most devices seen.
+    dtypes: number formats seen; batch: largest batch seen; group: most devices seen; techniques: those that some
+    measured runs applied; always: those that all of them did.
     """
 
     low: float
@@ -129,6 +130,8 @@ class Calibration:
     group: int = 1
     prefill_low: float | None = None
     prefill_high: float | None = None
+    techniques: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,7 @@ def _metrics(p: Prediction) -> dict[str, Any]:
         "operational_intensity": p.operational_intensity,
         "computational_efficiency": p.mfu,
         "mfu": p.mfu,
+        "hfu": p.hfu,
         "mbu": p.mbu,
         "parameters": p.job.sizes(p.model)[0],
         "active_parameters": p.model.active_parameters,

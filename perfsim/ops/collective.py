@@ -132,10 +132,18 @@ class ReduceScatter(Collective):
 class SendReceive(Collective):
     """Point-to-point hand-over of a tensor from stage to stage: all ``group - 1`` of them, one after the other.
 
-    per_stage: devices of one stage; each sends the whole tensor to its successor.
+    per_stage: devices of one stage; each sends the whole tensor to its successor; rounds: how often it passes all
+    stages, once per part of the network that each of them holds; scattered: whether the devices of a stage, which hold
+    the same tensor, send a share each, which their successors gather among themselves [1].
+
+    References
+    ----------
+    .. [1] D. Narayanan et al., arXiv 2104.04473, section 4.1.
     """
 
     per_stage: int = 1
+    rounds: int = 1
+    scattered: bool = False
 
     kind = "send-receive"
 
@@ -143,7 +151,19 @@ class SendReceive(Collective):
         return SendReceive
 
     def volume(self) -> float:
-        return float(self.group - 1)
+        return sum(self._split(float(self._hops), 0.0))
+
+    def _split(self, near: float, far: float) -> tuple[float, float]:
+        """Bytes inside a domain and between domains, with what scattered tensors gather inside."""
+        if not self.scattered:
+            return near, far
+        share = 1 / self.per_stage
+        return near * share + (near + far) * (1 - share), far * share
+
+    @property
+    def _hops(self) -> int:
+        """Hand-overs on the way through all parts of the network: the last one ends there."""
+        return self.group * self.rounds - 1
 
     @property
     def devices(self) -> int:
@@ -153,7 +173,8 @@ class SendReceive(Collective):
         """Hand-overs stay inside a domain unless the next stage lies in another one."""
         stages_inside = max(1, domain // self.per_stage)
         crossing = ceil_div(self.group, stages_inside) - 1
-        return float(self.group - 1 - crossing), float(crossing)
+        crossing = crossing * self.rounds
+        return self._split(float(self._hops - crossing), float(crossing))
 
     def exchanges(self, domain: float) -> int:
-        return self.group - 1
+        return self._hops

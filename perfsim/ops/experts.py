@@ -70,6 +70,11 @@ class ExpertLinear(Operator):
         last = len(tensors[self.inputs[0]].shape) == 4
         return any(tensors[w].shard == 1 or (last and tensors[w].shape[0] != self.experts) for w in self.inputs[1:])
 
+    def partial_gradient(self, name: str, tensors: Tensors) -> bool:
+        """Of the features in front of the experts: cut or missing experts leave out what came through them."""
+        first = name == self.inputs[0] and len(tensors[name].shape) == 3
+        return first and any(tensors[w].shard == 2 or tensors[w].shape[0] != self.experts for w in self.inputs[1:])
+
 
 @dataclass(frozen=True, eq=False)
 class TopK(Operator):

@@ -60,7 +60,8 @@ def runtime_interval(
         reasons.append(f"batch above {base.batch} was not measured")
     if layout.tensor * layout.pipeline > base.group:
         reasons.append(f"more than {base.group} device(s) per replica were not measured")
-    reasons += [f"{name} was not measured" for name in techniques]
+    reasons += [f"{name} was not measured" for name in techniques if name not in (*base.techniques, *base.always)]
+    reasons += [f"runs without {name} were not measured" for name in base.always if name not in techniques]
     reasons += [f"{path} was changed" for path in changed]
     widen = SILENCE ** len(reasons)
     why = f"5th to 95th percentile of measured/predicted over {base.rows} rows of {base.source}"

@@ -250,9 +250,12 @@ def largest_batch(
         costs: tuple[PhaseCost, ...] = tuple(phase_cost(phase, target, software) for phase in plan.phases)
         return bool(memory_of(costs, target.device.capacity, plan.layout.pipeline, weights_in).fits)
 
-    low, high = 0, replicas
+    limit = settled.largest_pass(replicas)
+    most = most if limit is None else min(most, limit)
+    low, high = 0, replicas if limit is None else 1
     while high <= most and fits(high):
         low, high = high, high * 2
+    high = min(high, most + 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)

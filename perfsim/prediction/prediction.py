@@ -31,6 +31,8 @@ from perfsim.techniques.base import Technique
 from perfsim.workloads import Job, Layout
 
 if TYPE_CHECKING:
+    from perfsim.costs.activity import ActivityPower
+    from perfsim.costs.energy import PowerModel
     from perfsim.prediction.traffic import TrafficDay
 
 __all__ = ["Prediction"]
@@ -113,11 +115,13 @@ class Prediction:
         power = power_model(device)
         if power is None:
             return (None,) * len(self.costs)
-        waiting = self.devices - self.working
-        return tuple(
-            phase_energy(phase, device, power) * self.working + power.idle * phase.runtime * waiting
-            for phase in self.costs
-        )
+        return tuple(self._phase_energy(phase, power) for phase in self.costs)
+
+    def _phase_energy(self, cost: PhaseCost, power: PowerModel | ActivityPower) -> Number:
+        """Energy of all devices over a phase [J]: of those that work, all stages of a filled pipeline, and the rest."""
+        working = self.working * cost.phase.stages
+        idle = power.idle * cost.runtime * (self.devices - working)
+        return phase_energy(cost, self.system.device, power) * working + idle
 
     @property
     def energy(self) -> Number | None:
@@ -294,6 +298,8 @@ class Prediction:
         fields = self.job.describe()
         if "context_length" in fields:
             return int(fields["context_length"])
+        if fields.get("sequence") is not None:
+            return int(fields["sequence"])
         return fields["prompt_tokens"] + fields.get("output_tokens", 0) if "prompt_tokens" in fields else None
 
     def table(self) -> str:

@@ -42,36 +42,58 @@ class Parallel(PlanRewrite):
         if plan.layout != Layout():
             return "the plan is spread over devices already; state parallel once"
         model = context.model
-        if self.positions and plan.job.optimizer_steps is None:
-            return "inference keeps all positions on every device; leave out positions=1"
-        cut = isinstance(plan.job.batch, int) and 0 < self.micro_batch < plan.job.batch
-        if cut and self.pipeline > 1 and plan.job.optimizer_steps is None:
-            return (
-                f"inference passes whole batches through the stages of a pipeline, {plan.job.batch} sequences here; "
-                f"leave out micro_batch={self.micro_batch}"
-            )
         if not isinstance(model, DecoderModel):
             return (
                 f"a {model.family} can only be replicated; use data={self.tensor * self.pipeline * self.data}"
                 if self.tensor * self.pipeline * self.expert > 1
                 else None
             )
+        reasons = (self._passes(plan, model), self._heads(model), self._experts(model))
+        return next(filter(None, reasons), None)
+
+    def _passes(self, plan: Plan, model: DecoderModel) -> str | None:
+        """Why the stages cannot be made, or batches and positions not be cut."""
+        trains = plan.job.optimizer_steps is not None
+        if self.pipeline > model.layers:
+            return f"{model.layers} layers cannot make pipeline={self.pipeline} stages"
+        if self.interleave > 1 and (self.pipeline == 1 or not trains):
+            return "parts per stage are for pipelines in training; use interleave=1"
+        if self.pipeline * self.interleave > model.layers:
+            return f"{model.layers} layers cannot make {self.interleave} parts of each of {self.pipeline} stages"
+        if self.positions and not trains:
+            return "inference keeps all positions on every device; leave out positions=1"
+        batch = plan.job.batch
+        if self.pipeline > 1 and not trains and isinstance(batch, int) and 0 < self.micro_batch < batch:
+            return (
+                f"inference passes whole batches through the stages of a pipeline, {batch} sequences here; "
+                f"leave out micro_batch={self.micro_batch}"
+            )
+        return None
+
+    def _heads(self, model: DecoderModel) -> str | None:
+        """Why the layers cannot be cut."""
         for group in model.groups:
             heads = self.tensor if group.attention is None else group.attention.heads
             if heads == 1 and group.mixer != "attention" and self.tensor > 1:
                 return f"the channels of its {group.mixer} mix in every projection; use data={self.tensor} instead"
             if heads % self.tensor:
                 return f"{heads} attention heads cannot be split over tensor={self.tensor}; use a divisor of {heads}"
-            if self.expert > 1 and isinstance(group.mlp, MixtureOfExperts) and group.mlp.experts % self.expert:
-                return f"{group.mlp.experts} experts cannot be spread over expert={self.expert}"
-        if self.expert > 1 and not any(isinstance(g.mlp, MixtureOfExperts) for g in model.groups):
+        return None
+
+    def _experts(self, model: DecoderModel) -> str | None:
+        """Why the experts cannot be spread."""
+        if self.expert == 1:
+            return None
+        counts = [group.mlp.experts for group in model.groups if isinstance(group.mlp, MixtureOfExperts)]
+        uneven = next((count for count in counts if count % self.expert), None)
+        if uneven is not None:
+            return f"{uneven} experts cannot be spread over expert={self.expert}"
+        if not counts:
             return "it has no experts to spread; use expert=1"
-        if self.expert not in (1, self.tensor):
+        if self.expert != self.tensor:
             return (
                 f"expert={self.expert} differs from tensor={self.tensor}; experts spread over tensor-parallel devices"
             )
-        if self.pipeline > model.layers:
-            return f"{model.layers} layers cannot make pipeline={self.pipeline} stages"
         return None
 
     def prepare(self, job: Job, context: Context) -> Job:
@@ -83,5 +105,8 @@ class Parallel(PlanRewrite):
     def apply(self, plan: Plan, context: Context) -> Plan:
         result = plan.map_graphs(lambda graph: shard(graph, self.tensor, self.expert > 1, bool(self.positions)))
         if self.pipeline > 1:
-            result = result.map_graphs(lambda graph: hand_over(graph, self.pipeline, self.tensor))
+            trains = plan.job.optimizer_steps is not None
+            result = result.map_graphs(
+                lambda graph: hand_over(graph, self.pipeline, self.tensor, self.interleave, trains)
+            )
         return result.replace(layout=Layout(self.tensor, self.pipeline, self.data, self.expert))

@@ -54,7 +54,11 @@ def differentiate(
     """
     stateful = next((t for t in graph.tensors.values() if t.role in (Role.KV_CACHE, Role.STATE)), None)
     if stateful is not None:
-        raise InputError(f"{stateful.name}: a layer that keeps a {stateful.role.value} has no backward pass here yet")
+        layer = stateful.region or "the network"
+        raise InputError(
+            f"{layer} keeps {stateful.name.rpartition('.')[2]} between passes: no backward pass is known for such "
+            f"layers; train a network with plain attention or convolutions"
+        )
     wanted = _trained(graph)
     if not any(graph.tensors[name].role is Role.WEIGHT for name in wanted):
         raise InputError("nothing to train: no weight of the network takes gradients")

@@ -117,6 +117,10 @@ class Job(ABC):
         """How the work of this job with ``model`` is counted, one line each."""
         return model.conventions
 
+    def largest_pass(self, replicas: int) -> int | None:
+        """Most samples that a pass can hold, whatever fits [1]; None without such a limit."""
+        return None
+
     @property
     def samples(self) -> Number:
         """Sequences or images that replicas share [1]: of one step, in training."""

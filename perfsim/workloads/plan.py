@@ -45,7 +45,7 @@ class Phase:
     them, those of different networks lie side by side; delay: declared time per pass that no work on the device
     explains, e.g. an index lookup or a radio [s]; stages: of a pipeline, which work on different passes at a time:
     each does its part of the graph, the slowest sets the pace; fill: passes for which a stage waits while the pipeline
-    fills and drains.
+    fills and drains; interleave: parts of the network that each stage holds.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Phase:
     delay: Number = 0.0
     stages: int = 1
     fill: Number = 0
+    interleave: int = 1
 
     @property
     def stage(self) -> str:

@@ -116,13 +116,18 @@ def _all_partial(op: Operator, features: list[str], partial: dict[str, Operator]
     return features[0] in partial if op.kind == "combine" else all(name in partial for name in features)
 
 
-def hand_over(graph: OperatorGraph, stages: int, tensor: int) -> OperatorGraph:
+def hand_over(
+    graph: OperatorGraph, stages: int, tensor: int, rounds: int = 1, scattered: bool = False
+) -> OperatorGraph:
     """Insert the transfers between ``stages`` stages of ``tensor`` devices behind the last layer, if any."""
     last = next((op for op in reversed(graph.operators) if op.region and op.outputs), None)
     if last is None:
         return graph
 
     def make(source: str, output: str) -> Operator:
-        return SendReceive("pipeline.send_receive", (source,), (output,), "", stages, tensor)
+        return SendReceive(
+            "pipeline.send_receive", (source,), (output,), "", stages, per_stage=tensor, rounds=rounds,
+            scattered=scattered,
+        )  # fmt: skip
 
     return insert_after(graph, {last.outputs[0]: make})

@@ -24,7 +24,7 @@ def trainable(model: Model) -> Model:
     InputError
         if it is of another kind than decoders and networks for images.
     """
-    if isinstance(model, DecoderModel | ForwardModel):
+    if isinstance(model, DecoderModel) or (isinstance(model, ForwardModel) and model.size_field == "image_size"):
         return model
     raise InputError(
         f"{model.name}: training is predicted for decoders and for networks that see images; expected one of these. "

@@ -126,6 +126,9 @@ class Training(Job):
     def resolved(self, model: Model, device: Device) -> Training:
         """The job with number format and size of the samples settled."""
         settled = super().resolved(trainable(model), device)
+        chosen = find_dtype(settled.dtype or "fp32")
+        if chosen.kind != "float" or chosen.bits < 16:
+            raise InputError(f"dtype={chosen}: weights are trained in fp32, tf32, bf16 or fp16 here; state one of them")
         if isinstance(model, ForwardModel):
             if settled.sequence is not None:
                 raise InputError(f"sequence={settled.sequence}: {model.name} is a {model.family}; state image_size")
@@ -135,8 +138,31 @@ class Training(Job):
         return settled if settled.sequence is not None else replace(settled, sequence=model.context_limit or 2048)
 
     def spread(self, *, data: int, pipeline: int, micro_batch: int, interleave: int) -> Training:
+        if micro_batch and isinstance(self.batch, int) and self.batch not in (0, micro_batch):
+            raise InputError(f"batch={self.batch} and micro_batch={micro_batch} both say what a pass holds; state one")
         batch = micro_batch or self.batch
         return replace(self, data=data, pipeline=pipeline, batch=batch, interleave=interleave)
+
+    @property
+    def share(self) -> Number:
+        """Samples of a step that one replica gets [1], rounded up."""
+        return ceil_div(self.global_batch, self.data)
+
+    def _check(self, layout: Layout) -> None:
+        """Refuse what the layout contradicts, and passes that hold more than there is."""
+        if (self.data, self.pipeline) != (layout.data, layout.pipeline):
+            raise InputError(
+                f"data={self.data}, pipeline={self.pipeline}: replicas and stages are those of the layout, "
+                f"{layout.data} and {layout.pipeline} here; state them by parallel:data=N,pipeline=N"
+            )
+        if self.zero and layout.data == 1:
+            raise InputError(f"zero={self.zero}: there is one replica; state more by parallel:data=N")
+        share = self.share
+        if isinstance(self.batch, int) and isinstance(share, int) and self.batch > share:
+            raise InputError(
+                f"a pass of {self.batch} samples: a replica gets {share} of the {self.global_batch} of a step; "
+                f"state at most that as micro_batch"
+            )
 
     def conventions(self, model: Model) -> tuple[str, ...]:
         return (
@@ -145,6 +171,10 @@ class Training(Job):
             "16 byte per weight with Adam in mixed precision, unless replicas share them; nothing for an allocator",
             "input pipeline, clipping of gradients, checkpoints and failures are not part of a step",
         )
+
+    def largest_pass(self, replicas: int) -> int | None:
+        share = ceil_div(self.global_batch, replicas)
+        return share if isinstance(share, int) else None
 
     @property
     def samples(self) -> Number:
@@ -158,7 +188,7 @@ class Training(Job):
     def micro_batch(self) -> Number:
         """Samples per pass of one replica [1]."""
         if isinstance(self.batch, int) and self.batch == 0:
-            return 1 if self.pipeline > 1 else ceil_div(self.global_batch, self.data)
+            return 1 if self.pipeline > 1 else self.share
         return self.batch
 
     @property
@@ -201,6 +231,7 @@ class Training(Job):
 
     def finished(self, plan: Plan, stack: Stack) -> Plan:
         """Forward, recomputation, backward, exchange of gradients and update, from the forward pass as it is now."""
+        self._check(plan.layout)
         (forward,) = plan.phases
         once = isinstance(self.passes, int) and self.passes == 1
         passes = differentiate(
@@ -214,7 +245,8 @@ class Training(Job):
     def _phases(self, forward: Phase, passes: Passes, layout: Layout) -> tuple[Phase, ...]:
         stages, steps = layout.pipeline, self.optimizer_steps
         replicas = REPLICATION[self.zero if layout.data > 1 else 0](layout)
-        every = replace(forward, stages=stages, fill=(stages - 1) * steps / self.interleave)
+        fill = (stages - 1) * steps / self.interleave
+        every = replace(forward, stages=stages, interleave=self.interleave, fill=fill)
         found = [replace(every, graph=replicas.forward(passes.forward))]
         if passes.recompute.operators:
             found.append(replace(every, name="recompute", graph=replicas.forward(passes.recompute)))
