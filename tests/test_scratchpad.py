@@ -19,8 +19,9 @@ from perfsim.costs.activity import active_energy
 from perfsim.costs.duty import battery_life, duty_share, race_energy, steady_energy
 from perfsim.costs.lowering import kernels_of
 from perfsim.costs.scratchpad import KINDS, KernelRate, Machine
-from perfsim.costs.scratchpad.layer import Layer, layer_of
+from perfsim.costs.scratchpad.layer import Layer
 from perfsim.costs.scratchpad.rates import kernel_cycles, transfer_runtime
+from perfsim.costs.scratchpad.reading import layer_of
 from perfsim.costs.scratchpad.stream import overlapped_runtime
 from perfsim.costs.scratchpad.tiles import GAP, best_tiling, smallest_tiling
 from perfsim.errors import InputError

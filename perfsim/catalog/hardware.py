@@ -33,7 +33,7 @@ _DEVICE_INFO = (
 _STACK_INFO = (
     "name", "attention", "fuse", "on_chip", "block_tokens", "all_logits", "device", "calibration", "notes", "sources",
     "framework", "autocast", "channels_first", "keeps_batch_norm", "runs_on", "vendors", "engines", "measured",
-    "weights_in",
+    "weights_in", "format",
 )  # fmt: skip
 
 
@@ -161,6 +161,7 @@ def _read_stack(path: Path) -> Stack:
         engines=fields.texts("engines"),
         measured=fields.texts("measured"),
         weights_in=fields.text("weights_in", ""),
+        format=fields.text("format", ""),
     )
     return replace(result, variants=_variants(fields, sources))
 

@@ -141,7 +141,8 @@ class Stack(Profile):
 
     ``runs_on``, ``vendors``, ``engines``: classes, makers and engines of the devices that it exists for, empty for all;
     ``measured``: families of the models that its calibrations measured, empty for all; ``weights_in``: the memory of
-    its own that keeps the weights (``flash``), empty for the main memory.
+    its own that keeps the weights (``flash``), empty for the main memory; ``format``: the number format in which the
+    rates of its kernels hold, in others they scale with the device's peak; empty for any.
 
     ``variants`` hold the values for device classes: patterns of device keys → changed data and calibration.
     """
@@ -159,6 +160,7 @@ class Stack(Profile):
     engines: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
     weights_in: str = ""
+    format: str = ""
     variants: tuple[tuple[tuple[str, ...], Mapping[str, Datum], Calibration | None], ...] = ()
     calibration: Calibration | None = None
 

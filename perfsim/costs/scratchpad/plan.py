@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from perfsim.costs.lowering import Kernel
-from perfsim.costs.scratchpad.layer import Layer, layer_of
+from perfsim.costs.scratchpad.layer import Layer
 from perfsim.costs.scratchpad.rates import Machine
+from perfsim.costs.scratchpad.reading import layer_of
 from perfsim.costs.scratchpad.room import Misfit, Room, rooms
 from perfsim.costs.scratchpad.stream import Streaming, first_pieces, streaming
 from perfsim.costs.scratchpad.tiles import Outside, Tiling, best_tiling, smallest_tiling

@@ -178,7 +178,7 @@ def _cut(
     depth_of_source = channels if layer.channelwise else inner
     seen = min(window[0], layer.source[1]) * min(window[1], layer.source[2])
     source = depth_of_source * seen * layer.element * (1 + layer.operands)
-    weights = layer.weights * channels / layer.target[0] / depth
+    weights = layer.factor * channels / layer.target[0] / depth
     target = channels * rows * columns * layer.element * layer.kept
     scratch = _scratch(layer, rate, tile, window, inner, depth)
     cut_source = spatial * depth * (number[0] if layer.channelwise else 1)
@@ -187,7 +187,10 @@ def _cut(
     used = scratch + sum(size * (2 if count > 1 else 1) for size, count in sizes)
     if used > machine.l1:
         return None
-    compute = _compute(layer, rate, (channels, rows, columns), number, window)
+    compute = max(
+        _compute(layer, rate, (channels, rows, columns), number, window),
+        layer.batch * machine.at_peak(layer.flops, layer.vector),
+    )
     moved = layer.batch * (
         _loaded(source, weights, number[0], spatial, depth, layer.channelwise)
         + layer.outputs * layer.element * layer.kept
