@@ -288,3 +288,19 @@ def test_networks_have_their_published_sizes():
         if layers is not None:
             p = ps.predict(name, JOB, on="gap8", stack="dory")
             assert [layer.layer.macs for layer in p.plan if layer.layer.macs] == layers
+
+
+def test_what_cannot_run_never_looks_better_than_the_smallest_tiles():
+    """26 kB of L1 are reserved. Less L1 is never faster, whether the smallest tiles still fit or not."""
+    sizes = ("64 kB", "30 kB", "27 kB", "26 kB", "20 kB")
+    runs = [
+        ps.predict("mobilenetv1-1.0-128", JOB, on="gap8", stack="dory", what_if={"device.memory.l1.capacity": size})
+        for size in sizes
+    ]
+    assert [run.memory.fits for run in runs] == [True, True, True, False, False]
+    assert all(less.runtime >= more.runtime and less.energy >= more.energy for more, less in zip(runs, runs[1:]))
+    assert "layers without a tile that fits are priced with their smallest: no device can run this" in runs[-1].remarks
+    assert not any(layer.fits for layer in runs[-1].plan)
+    cores = ps.predict("mobilenetv1-1.0-128", JOB, on="gap8", stack="dory", what_if={"device.units.cluster_core": 1000})
+    assert cores.memory.fits is False
+    assert cores.runtime > runs[0].runtime

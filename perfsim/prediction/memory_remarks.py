@@ -12,7 +12,10 @@ __all__ = ["memory_remarks"]
 def memory_remarks(memory: Memory, device: str) -> list[str]:
     """What does not fit, or cannot be judged, memory by memory."""
     if memory.misfits is not None:
-        return [f"does not fit: {misfit}" for misfit in memory.misfits]
+        remarks = [f"does not fit: {misfit}" for misfit in memory.misfits]
+        if any(misfit.level == "l1" for misfit in memory.misfits):
+            remarks.append("layers without a tile that fits are priced with their smallest: no device can run this")
+        return remarks
     remarks = []
     for name, used, there in memory.stores:
         where = f"the {name}" if name else "the memory"

@@ -111,12 +111,12 @@ def best_tiling(layer: Layer, machine: Machine, outside: Outside = Outside()) ->
     return None
 
 
-def smallest_tiling(layer: Layer, machine: Machine) -> Tiling:
-    """The cut with the smallest tiles, whether it fits or not."""
+def smallest_tiling(layer: Layer, machine: Machine, outside: Outside = Outside()) -> Tiling:
+    """The cut with the smallest tiles, whether it fits or not: no cut that fits takes longer than the best of them."""
     channels, inner = (1, layer.source[0]) if layer.channelwise else (BLOCK, min(BLOCK, layer.source[0]))
     endless = replace(machine, l1=math.inf)
     tile = (min(channels, layer.target[0]), 1, 1)
-    found = _cut(layer, endless, machine.rate(layer.kind), tile, inner, Outside())
+    found = _cut(layer, endless, machine.rate(layer.kind), tile, inner, outside)
     assert found is not None
     return found
 
