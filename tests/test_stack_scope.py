@@ -144,9 +144,15 @@ def test_weights_in_flash_take_no_sram():
     assert memory.stores == (("", memory.activations, 340e3), ("flash", memory.weights, 1e6))
     p = ps.predict("resnet50", IMAGE, "stm32f746", stack="cmsis-nn")
     assert p.remarks[:2] == (
-        "does not fit: 2.559 MB needed per device, 340 kB there",
-        "does not fit: 25.53 MB needed in flash per device, 1 MB there",
+        "does not fit: 2.559 MB needed per device, 340 kB there; the largest tensor is layer1.0.conv3.out, "
+        "at layer layer1.0.residual.add",
+        "does not fit: 25.53 MB needed in flash per device, 1 MB there; the largest tensor is layer4.0.conv2.weight, "
+        "at layer layer4.0.conv2",
     )
+    sram, flash = p.memory.misfits
+    assert (sram.level, sram.layer, sram.tensor) == ("main memory", "layer1.0.residual.add", "layer1.0.conv3.out")
+    assert (sram.needed, sram.there) == (p.memory.activations, 340e3)
+    assert (flash.level, flash.tensor, flash.needed) == ("flash", "layer4.0.conv2.weight", p.memory.weights)
     assert p.memory.fits is False
     assert "capacity of flash" in p.table()
     unknown = ps.predict("resnet8-cifar10", IMAGE, "cortex-m7", stack="cmsis-nn")
