@@ -76,9 +76,9 @@ def test_a_family_that_was_not_measured_widens_the_interval():
 REFUSED = [
     (
         "tflite-micro", "a100-sxm4-80gb",
-        "stack tflite-micro runs on microcontroller, not on a100-sxm4-80gb (datacenter-gpu; of NVIDIA); use one of "
-        "fastertransformer, ideal, layerwise, megatron-2022, pytorch-channels-last, pytorch-compile, pytorch-eager, "
-        "tensorrt, tensorrt-llm, vllm, xdit",
+        "stack tflite-micro runs on microcontroller (engine cpu), not on a100-sxm4-80gb (datacenter-gpu; of NVIDIA); use "
+        "one of fastertransformer, ideal, layerwise, megatron-2022, pytorch-channels-last, pytorch-compile, "
+        "pytorch-eager, tensorrt, tensorrt-llm, vllm, xdit",
     ),
     (
         "vllm", "raspberry-pi-5",

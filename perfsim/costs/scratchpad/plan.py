@@ -59,7 +59,8 @@ class LayerPlan:
         cut = {
             "fits": self.fits, "channels": tiling.channels, "rows": tiling.rows, "columns": tiling.columns,
             "input_channels": tiling.inner, "tiles": tiling.tiles, "input_bytes": tiling.source,
-            "weight_bytes": tiling.weights, "output_bytes": tiling.target, "scratch_bytes": tiling.scratch, "l1_used": tiling.used,
+            "weight_bytes": tiling.weights, "output_bytes": tiling.target, "scratch_bytes": tiling.scratch,
+            "l1_used": tiling.used,
             "compute_cycles": tiling.compute, "dma_cycles": tiling.dma, "fill_cycles": tiling.fill,
             "cycles": tiling.total,
         }  # fmt: skip
