@@ -4,7 +4,7 @@ import json
 import math
 import time
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import sympy
@@ -267,7 +267,7 @@ def test_duty_cycles():
     ("fields", "message"),
     [
         ({"frame_rate": 0}, "frame_rate=0: expected frames per second, above 0"),
-        ({"frame_rate": 10, "rest": "off"}, 'rest="off": expected one of sleep, idle'),
+        ({"frame_rate": 10, "rest": "off"}, 'rest="off": expected sleep, idle, or a power such as "2 mW"'),
         ({"frame_rate": 10, "battery": 0.0}, 'battery=0.0: expected an energy above 0, e.g. "0.9 Wh"'),
         ({"frame_rate": 10, "sensor": -1.0}, "-1.0: expected a power of at least 0"),
     ],
@@ -300,9 +300,27 @@ def test_what_cannot_run_never_looks_better_than_the_smallest_tiles():
         for size in sizes
     ]
     assert [run.memory.fits for run in runs] == [True, True, True, False, False]
-    assert all(less.runtime >= more.runtime and less.energy >= more.energy for more, less in zip(runs, runs[1:]))
+    assert all(less.runtime >= more.runtime and less.energy >= more.energy for more, less in pairwise(runs))
     assert "layers without a tile that fits are priced with their smallest: no device can run this" in runs[-1].remarks
     assert not any(layer.fits for layer in runs[-1].plan)
     cores = ps.predict("mobilenetv1-1.0-128", JOB, on="gap8", stack="dory", what_if={"device.units.cluster_core": 1000})
     assert cores.memory.fits is False
     assert cores.runtime > runs[0].runtime
+
+
+def test_the_power_at_rest_is_never_that_of_a_running_job():
+    p = ps.predict("resnet8-cifar10", JOB, on="stm32l4r5", stack="cmsis-nn")
+    for rest in ("sleep", "idle"):
+        with pytest.raises(InputError) as refusal:
+            ps.duty_cycle(p, frame_rate=10, rest=rest)
+        assert str(refusal.value) == (
+            f"device stm32l4r5: no source gives its power at rest (power.{rest}); state it, e.g. rest=\"2 mW\""
+        )
+    stated = ps.duty_cycle(p, frame_rate=1, rest="2 mW")
+    assert stated.energy == pytest.approx(p.energy + 2e-3 * (1 - p.runtime))
+
+
+def test_what_does_not_fit_keeps_up_with_no_rate():
+    p = ps.predict("vgg16", JOB, on="gap8", stack="dory")
+    assert p.memory.fits is False
+    assert not ps.duty_cycle(p, frame_rate=0.5 / p.runtime).keeps_up

@@ -144,7 +144,7 @@ def _candidates(layer: Layer, machine: Machine, inner: int, outside: Outside) ->
 
     for channels in cuts_c:
         in_c = math.ceil(layer.target[0] / channels)
-        least = _least_compute(layer, machine, rate, in_c)
+        least = _least_compute(layer, rate, in_c)
         if hopeless(least, in_c, _copies(layer, (channels, *layer.target[1:]), inner, outside)):
             break
         for rows in cuts_h:
@@ -162,7 +162,7 @@ def _candidates(layer: Layer, machine: Machine, inner: int, outside: Outside) ->
                     yield found
 
 
-def _least_compute(layer: Layer, machine: Machine, rate: KernelRate, in_c: int) -> float:
+def _least_compute(layer: Layer, rate: KernelRate, in_c: int) -> float:
     """Cycles of arithmetic that no cut into ``in_c`` parts of the channels goes below [cycle]."""
     gathered = 0 if layer.channelwise else _gathered(layer, rate, [in_c, 1, 1], layer.window(1, 1))
     cycles = kernel_cycles(
