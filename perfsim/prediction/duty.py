@@ -26,8 +26,8 @@ class DutyCycle:
     """One device at a frame rate.
 
     point: operating point, or ""; frame_rate [1/s]; share: of the time in which it works [1]; keeps_up: whether it
-    meets the rate, which nothing does that does not fit the memory; energy: per frame, rest included [J]; power: mean, with sensor and radio [W]; battery_life [s],
-    None without a battery.
+    meets the rate, which nothing does that does not fit the memory; energy: per frame, rest included [J]; power: mean,
+    with sensor and radio [W]; battery_life [s], None without a battery.
     """
 
     point: str
