@@ -332,3 +332,26 @@ def test_a_core_without_rows_cannot_be_fitted():
     with pytest.raises(InputError) as refusal:
         edge_problem("cmsis-nn", "cortex-a72")
     assert str(refusal.value) == "cmsis-nn has no rows to fit for cortex-a72; expected one of cortex-m4, stm32h743"
+
+
+def test_reference_kernels_gain_nothing_from_a_wide_peak():
+    """ESP32-S3 multiplies 16 numbers per cycle on each of two cores; kernels without its instructions do not."""
+    chip, job = ps.device("esp32-s3"), ps.SinglePass(dtype="int8")
+    p = ps.predict("mobilenetv1-0.25-96-vww", job, chip, stack="tflite-micro")
+    peak = chip.get("compute.vector.int8")
+    assert p.stack.get("compute_efficiency") * peak == pytest.approx(0.0281 * 2 * 240e6)
+    wide = {"device.compute.vector.int8": 4 * peak}
+    again = ps.predict("mobilenetv1-0.25-96-vww", job, chip, stack="tflite-micro", what_if=wide)
+    layers = ((cost.compute, other.compute) for (cost, _), (other, _) in _pairs(p, again) if cost.matrix)
+    assert all(compute == pytest.approx(other, rel=1e-3) for compute, other in layers)  # but for the activations
+    assert 2.3 / 2.1 < p.runtime < 2.3  # espressif/esp-tflite-micro README: 2300 ms without ESP-NN
+
+
+def _pairs(one, other):
+    return zip(one.costs[0].kernels, other.costs[0].kernels, strict=True)
+
+
+@pytest.mark.parametrize("stack", ["tflite-micro", "cmsis-nn", "x-cube-ai", "tinyengine"])
+def test_kernels_of_a_core_do_not_run_on_an_engine(stack):
+    with pytest.raises(InputError, match=f"stack {stack} runs on microcontroller .engine cpu"):
+        ps.predict("resnet8-cifar10", ps.SinglePass(dtype="int8"), "ethos-u55-128", stack=stack)

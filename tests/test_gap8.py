@@ -16,11 +16,11 @@ def at(point, name, stack, **fields):
 
 def test_every_row_is_predicted():
     assert REPORT.skipped == ()
-    assert len(REPORT.pairs) == 95 + 16  # GAP8, and four tasks on GAP9 at two points: rate and energy
+    assert len(REPORT.pairs) == 98 + 16  # GAP8, and four tasks on GAP9 at two points: rate and energy
 
 
 def test_every_layer_of_the_table():
-    layers = [pair for pair in REPORT.pairs if pair.what.startswith("single-pass runtime")]
+    layers = [pair for pair in REPORT.pairs if pair.what.startswith("single-pass runtime") and "dory" in pair.what]
     assert len(layers) == 21 + 1  # and their sum
     for pair in layers:
         assert abs(pair.error) < 0.15, pair
@@ -28,6 +28,13 @@ def test_every_layer_of_the_table():
     assert abs(total.error) < 0.05
     (serial,) = (pair for pair in layers if pair.measured == 0.02731)  # 1.05 MB of weights, none of it hidden
     assert abs(serial.error) < 0.03
+
+
+def test_the_chip_is_slower_than_the_simulator_of_its_maker():
+    """DS-CNN S, M and L, 658 to 6650 thousand cycles: the reason is not known, see docs/microcontrollers.md."""
+    pairs = [pair for pair in REPORT.pairs if pair.model in ("ds-cnn-s", "ds-cnn-m", "ds-cnn-l")]
+    assert [round(pair.error, 2) for pair in pairs] == [-0.33, -0.46, -0.47]
+    assert not any(pair.fitted for pair in pairs)
 
 
 def test_the_serial_layer_is_a_copy_and_its_arithmetic():

@@ -173,3 +173,11 @@ def test_scales_have_the_prefix_that_fits():
         "nB", "nB", "mB", "B", "B", "kB", "TB"
     ]  # fmt: skip
     assert scale_of(2e-3, "s").factor == 1e-3
+
+
+def test_a_wide_column_has_its_name_even_where_neither_part_of_it_is_long_enough():
+    p = ps.predict("mobilenetv1-1.0-128", ps.SinglePass(dtype="int8"), "gap8", stack="dory")
+    widest = max(p.operators, key=lambda row: row.runtime)
+    ax = waterline_time(p, ax=axes())
+    names = [text.get_text() for text in ax.texts if text.get_label() == "_name"]
+    assert f"{widest.name} × {widest.count}" in names

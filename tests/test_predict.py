@@ -139,7 +139,10 @@ def test_no_batch_fits_where_the_weights_do_not():
     assert ps.largest_batch("llama-3.1-405b", job, A100) == 0
     p = predict("llama-3.1-405b", job)
     assert p.memory.fits is False
-    assert p.remarks == ("does not fit: 811.7 GB needed per device, 85.9 GB there",)  # 2 · 405 853 388 800 byte; 80 GiB
+    assert p.remarks == (  # 2 · 405 853 388 800 byte; 80 GiB
+        "does not fit: 811.7 GB needed per device, 85.9 GB there; the largest tensor is embedding.weight, at layer "
+        "embedding",
+    )
 
 
 def test_longer_than_the_model_allows_is_remarked():

@@ -4,7 +4,7 @@ import json
 import math
 import time
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import sympy
@@ -19,8 +19,9 @@ from perfsim.costs.activity import active_energy
 from perfsim.costs.duty import battery_life, duty_share, race_energy, steady_energy
 from perfsim.costs.lowering import kernels_of
 from perfsim.costs.scratchpad import KINDS, KernelRate, Machine
-from perfsim.costs.scratchpad.layer import Layer, layer_of
+from perfsim.costs.scratchpad.layer import Layer
 from perfsim.costs.scratchpad.rates import kernel_cycles, transfer_runtime
+from perfsim.costs.scratchpad.reading import layer_of
 from perfsim.costs.scratchpad.stream import overlapped_runtime
 from perfsim.costs.scratchpad.tiles import GAP, best_tiling, smallest_tiling
 from perfsim.errors import InputError
@@ -186,9 +187,11 @@ def test_what_cannot_fit_says_so():
     assert "the smallest tile, most of it working buffers, of layer block0.conv1 does not fit into l1" in str(q.remarks)
 
 
-def test_a_hundred_layers_are_planned_within_a_second():
+@pytest.mark.parametrize("stack", ["dory", "gap-autotiler"])
+def test_a_hundred_layers_are_planned_within_a_second(stack):
+    best_tiling.cache_clear()
     start = time.process_time()
-    p = ps.predict("densenet121", JOB, on="gap8", stack="dory")
+    p = ps.predict("densenet121", JOB, on="gap8", stack=stack)
     assert len(p.plan) > 100
     assert time.process_time() - start < 2  # 0.4 s on an idle core; the bound is loose for busy machines
 
@@ -264,7 +267,7 @@ def test_duty_cycles():
     ("fields", "message"),
     [
         ({"frame_rate": 0}, "frame_rate=0: expected frames per second, above 0 and below 1e9"),
-        ({"frame_rate": 10, "rest": "off"}, 'rest="off": expected one of sleep, idle'),
+        ({"frame_rate": 10, "rest": "off"}, 'rest="off": expected sleep, idle, or a power such as "2 mW"'),
         ({"frame_rate": 10, "battery": 0.0}, 'battery=0.0: expected an energy above 0, e.g. "0.9 Wh"'),
         ({"frame_rate": 10, "sensor": -1.0}, "-1.0: expected a power of at least 0"),
     ],
@@ -287,3 +290,37 @@ def test_networks_have_their_published_sizes():
         if layers is not None:
             p = ps.predict(name, JOB, on="gap8", stack="dory")
             assert [layer.layer.macs for layer in p.plan if layer.layer.macs] == layers
+
+
+def test_what_cannot_run_never_looks_better_than_the_smallest_tiles():
+    """26 kB of L1 are reserved. Less L1 is never faster, whether the smallest tiles still fit or not."""
+    sizes = ("64 kB", "30 kB", "27 kB", "26 kB", "20 kB")
+    runs = [
+        ps.predict("mobilenetv1-1.0-128", JOB, on="gap8", stack="dory", what_if={"device.memory.l1.capacity": size})
+        for size in sizes
+    ]
+    assert [run.memory.fits for run in runs] == [True, True, True, False, False]
+    assert all(less.runtime >= more.runtime and less.energy >= more.energy for more, less in pairwise(runs))
+    assert "layers without a tile that fits are priced with their smallest: no device can run this" in runs[-1].remarks
+    assert not any(layer.fits for layer in runs[-1].plan)
+    cores = ps.predict("mobilenetv1-1.0-128", JOB, on="gap8", stack="dory", what_if={"device.units.cluster_core": 1000})
+    assert cores.memory.fits is False
+    assert cores.runtime > runs[0].runtime
+
+
+def test_the_power_at_rest_is_never_that_of_a_running_job():
+    p = ps.predict("resnet8-cifar10", JOB, on="stm32l4r5", stack="cmsis-nn")
+    for rest in ("sleep", "idle"):
+        with pytest.raises(InputError) as refusal:
+            ps.duty_cycle(p, frame_rate=10, rest=rest)
+        assert str(refusal.value) == (
+            f"device stm32l4r5: no source gives its power at rest (power.{rest}); state it, e.g. rest=\"2 mW\""
+        )
+    stated = ps.duty_cycle(p, frame_rate=1, rest="2 mW")
+    assert stated.energy == pytest.approx(p.energy + 2e-3 * (1 - p.runtime))
+
+
+def test_what_does_not_fit_keeps_up_with_no_rate():
+    p = ps.predict("vgg16", JOB, on="gap8", stack="dory")
+    assert p.memory.fits is False
+    assert not ps.duty_cycle(p, frame_rate=0.5 / p.runtime).keeps_up

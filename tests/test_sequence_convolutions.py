@@ -12,7 +12,7 @@ from perfsim.architectures.vision import AudioModel, EcapaTdnn, TcResNet, TimeDe
 from perfsim.architectures.vision.audio import in_time, statistics
 from perfsim.architectures.vision.net import Net
 from perfsim.costs.lowering import kernels_of
-from perfsim.costs.scratchpad.layer import layer_of
+from perfsim.costs.scratchpad.reading import layer_of
 from perfsim.errors import ConfigError, InputError, PerfsimError
 from perfsim.graph import GraphBuilder, Role, Unit, check
 from perfsim.ops import BatchNorm, Conv, DepthwiseConv, Linear, Lstm, Pool

@@ -77,9 +77,9 @@ def test_a_family_that_was_not_measured_widens_the_interval():
 REFUSED = [
     (
         "tflite-micro", "a100-sxm4-80gb",
-        "stack tflite-micro runs on microcontroller, not on a100-sxm4-80gb (datacenter-gpu; of NVIDIA); use one of "
-        "fastertransformer, fsdp, ideal, layerwise, megatron, megatron-2022, pytorch-channels-last, pytorch-compile, "
-        "pytorch-eager, tensorrt, tensorrt-llm, vllm, xdit",
+        "stack tflite-micro runs on microcontroller (engine cpu), not on a100-sxm4-80gb (datacenter-gpu; of NVIDIA); "
+        "use one of fastertransformer, fsdp, ideal, layerwise, megatron, megatron-2022, pytorch-channels-last, "
+        "pytorch-compile, pytorch-eager, tensorrt, tensorrt-llm, vllm, xdit",
     ),
     (
         "vllm", "raspberry-pi-5",
@@ -145,9 +145,15 @@ def test_weights_in_flash_take_no_sram():
     assert memory.stores == (("", memory.activations, 340e3), ("flash", memory.weights, 1e6))
     p = ps.predict("resnet50", IMAGE, "stm32f746", stack="cmsis-nn")
     assert p.remarks[:2] == (
-        "does not fit: 2.559 MB needed per device, 340 kB there",
-        "does not fit: 25.53 MB needed in flash per device, 1 MB there",
+        "does not fit: 2.559 MB needed per device, 340 kB there; the largest tensor is layer1.0.conv3.out, "
+        "at layer layer1.0.residual.add",
+        "does not fit: 25.53 MB needed in flash per device, 1 MB there; the largest tensor is layer4.0.conv2.weight, "
+        "at layer layer4.0.conv2",
     )
+    sram, flash = p.memory.misfits
+    assert (sram.level, sram.layer, sram.tensor) == ("main memory", "layer1.0.residual.add", "layer1.0.conv3.out")
+    assert (sram.needed, sram.there) == (p.memory.activations, 340e3)
+    assert (flash.level, flash.tensor, flash.needed) == ("flash", "layer4.0.conv2.weight", p.memory.weights)
     assert p.memory.fits is False
     assert "capacity of flash" in p.table()
     unknown = ps.predict("resnet8-cifar10", IMAGE, "cortex-m7", stack="cmsis-nn")

@@ -34,7 +34,7 @@ _DEVICE_INFO = (
 _STACK_INFO = (
     "name", "attention", "fuse", "on_chip", "block_tokens", "all_logits", "device", "calibration", "notes", "sources",
     "framework", "autocast", "channels_first", "keeps_batch_norm", "runs_on", "vendors", "engines", "measured", "jobs",
-    "weights_in",
+    "weights_in", "format",
 )  # fmt: skip
 
 
@@ -168,6 +168,7 @@ def _read_stack(path: Path) -> Stack:
         measured=fields.texts("measured"),
         jobs=fields.texts("jobs") or ("inference",),
         weights_in=fields.text("weights_in", ""),
+        format=fields.text("format", ""),
     )
     return replace(result, variants=_variants(fields, sources))
 

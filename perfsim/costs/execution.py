@@ -59,8 +59,8 @@ def _keeping(device: Device, stack: Stack) -> Number | None:
 
 def _tiled(graph: OperatorGraph, lowered: tuple[Kernel, ...], system: System, stack: Stack) -> Costs:
     """All kernels as one plan, tiled for the scratchpads."""
-    dtype = lowered[0].lead.compute_dtype(graph.tensors)
-    machine = machine_of(system.device, stack, dtype)
+    leading = next((kernel for kernel in lowered if kernel.lead.unit is Unit.TENSOR), lowered[0])
+    machine = machine_of(system.device, stack, leading.lead.compute_dtype(graph.tensors))
     names = [kernel.lead.name for kernel in lowered]
     plan = plan_network(names, lowered, graph, _order(graph, lowered), machine)
     costs = [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from perfsim.costs.fullest import alive_activations, fullest_layer
 from perfsim.costs.phase import PhaseCost
 from perfsim.costs.scratchpad import Misfit
 from perfsim.devices import Device, Stack
@@ -12,7 +14,7 @@ from perfsim.quantities.numbers import Number, ceil_div, largest, maximum, minim
 from perfsim.workloads import Phase
 
 __all__ = [
-    "Memory", "Store", "activation_peak", "alive_activations", "gathered", "memory_of", "saved_activations", "store_of",
+    "Memory", "Store", "activation_peak", "gathered", "memory_of", "saved_activations", "store_of",
 ]  # fmt: skip
 
 
@@ -33,8 +35,9 @@ def store_of(device: Device, stack: Stack) -> Store | None:
 class Memory:
     """Bytes on the fullest device [byte], and its capacity [byte], None if unknown.
 
-    weights_in: the memory of their own that keeps the weights, None where they lie in the main memory; misfits: what
-    no level has room for, by the plan of a device without caches; None where there is no such plan.
+    weights_in: the memory of their own that keeps the weights, None where they lie in the main memory; planned: what
+    no level has room for, by the plan of a device without caches; None where there is no such plan; phases: what was
+    costed, in which the fullest layer is found.
     """
 
     weights: Number
@@ -44,8 +47,9 @@ class Memory:
     gradients: Number = 0
     optimizer_states: Number = 0
     workspace: Number = 0
-    misfits: tuple[Misfit, ...] | None = None
+    planned: tuple[Misfit, ...] | None = None
     weights_in: Store | None = None
+    phases: tuple[PhaseCost, ...] = ()
 
     @property
     def total(self) -> Number:
@@ -56,10 +60,30 @@ class Memory:
     @property
     def fits(self) -> bool | None:
         """Whether the parts fit into the capacity, or the plan into its levels; None where that is not known."""
-        if self.misfits is not None:
-            return not self.misfits
+        if self.planned is not None:
+            return not self.planned
         verdicts = [None if there is None else bool(used <= there) for _, used, there in self.stores]
         return False if False in verdicts else None if None in verdicts else True
+
+    @cached_property
+    def misfits(self) -> tuple[Misfit, ...]:
+        """What does not fit: by the plan, or the largest tensor of the fullest layer of memories that are too small."""
+        if self.planned is not None:
+            return self.planned
+        full = [(name, used, there) for name, used, there in self.stores if there is not None and bool(used > there)]
+        return tuple(
+            Misfit(*self._most(name), name or "main memory", float(largest(used)), float(there))
+            for name, used, there in full
+        )
+
+    def _most(self, name: str) -> tuple[str, str]:
+        """Layer and tensor that take most of the largest part of the memory ``name``."""
+        sizes: dict[str, Number] = {"weights": self.weights}
+        if not name:
+            others = ("kv_cache", "activations", "gradients", "optimizer_states", "workspace")
+            sizes = {part: getattr(self, part) for part in (*others, *(() if self.weights_in else ("weights",)))}
+        part = max(sizes, key=lambda one: float(largest(sizes[one])))
+        return fullest_layer(self.phases, part)
 
     @property
     def stores(self) -> tuple[tuple[str, Number, Number | None], ...]:
@@ -87,8 +111,9 @@ def memory_of(
         optimizer_states=_side_by_side(phases, Role.OPTIMIZER, pipeline),
         workspace=maximum(*(gathered(p.graph) for p in phases)),
         capacity=capacity,
-        misfits=_misfits(phases),
+        planned=_misfits(phases),
         weights_in=weights_in,
+        phases=phases,
     )
 
 
@@ -191,32 +216,3 @@ def activation_peak(phase: PhaseCost) -> Number:
     """Largest sum of activations that are alive at the same time [byte]."""
     alive = alive_activations(phase)
     return maximum(alive[0], *alive[1:]) if len(alive) > 1 else alive[0]
-
-
-def alive_activations(phase: PhaseCost) -> list[Number]:
-    """Sum of the activations that are alive while each kernel of a pass runs [byte].
-
-    A tensor lives from the kernel that writes it to the last kernel that reads it; tensors inside a fused
-    kernel, and tensors kept on chip, take no main memory. Inputs belong to the caller and live all the time.
-    """
-    graph = phase.graph
-    last: dict[str, int] = {}
-    born: dict[str, int] = {}
-    for index, kernel in enumerate(phase.lowered):
-        for _, name in kernel.reads:
-            last[name] = index
-        for _, name in kernel.writes:
-            born[name] = index
-    changes: list[Number] = [0] * (len(phase.lowered) + 1)
-    for name, start in born.items():
-        tensor: Tensor = graph.tensors[name]
-        if tensor.role is Role.ACTIVATION and tensor.placement.name == "MAIN":
-            changes[start] = changes[start] + tensor.nbytes
-            end = last.get(name, start) + 1
-            changes[end] = changes[end] - tensor.nbytes
-    alive: Number = sum(tensor.nbytes for tensor in graph.of_role(Role.INPUT))
-    series = []
-    for change in changes[:-1]:
-        alive = alive + change
-        series.append(alive)
-    return series or [alive]

@@ -11,7 +11,8 @@ from typing import Any
 
 from perfsim.devices.device import Device
 from perfsim.devices.profile import Datum, Profile
-from perfsim.quantities.dtypes import DType
+from perfsim.graph import Unit
+from perfsim.quantities.dtypes import DTYPES, DType
 from perfsim.quantities.numbers import Number
 from perfsim.quantities.units import DIMENSIONS
 
@@ -42,6 +43,7 @@ PARAMETERS: Mapping[str, tuple[str, float]] = MappingProxyType(
         "grouped_efficiency": ("ratio", 1.0),
         "depthwise_bandwidth_efficiency": ("ratio", 1.0),
         "row_time": ("time", 0.0),
+        "core_products": ("ratio", 0.0),
         "host_per_kernel": ("time", 0.0),
         "step_gap": ("time", 0.0),
         "host_per_sequence": ("time", 0.0),
@@ -80,6 +82,10 @@ TILED_PARAMETERS: Mapping[str, str] = MappingProxyType(
 )
 """Parameters of a stack that cuts layers into tiles for scratchpads → name of the dimension; docs/microcontrollers.md
 says what each means. A kind of layer stands for ``*``."""
+
+
+_CORE_CLOCKS = ("cluster", "nominal", "maximum")
+"""Clocks of a device that can be that of a core, the first that is stated counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +151,8 @@ class Stack(Profile):
     ``runs_on``, ``vendors``, ``engines``: classes, makers and engines of the devices that it exists for, empty for all;
     ``measured``: families of the models that its calibrations measured, empty for all; ``jobs``: what it is for,
     ``inference``, ``training`` or both, what its calibrations measured first; ``weights_in``: the memory of
-    its own that keeps the weights (``flash``), empty for the main memory.
+    its own that keeps the weights (``flash``), empty for the main memory; ``format``: the number format in which the
+    rates of its kernels hold, in others they scale with the device's peak; empty for any.
 
     ``variants`` hold the values for device classes: patterns of device keys → changed data and calibration.
     """
@@ -164,6 +171,7 @@ class Stack(Profile):
     measured: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ("inference",)
     weights_in: str = ""
+    format: str = ""
     variants: tuple[tuple[tuple[str, ...], Mapping[str, Datum], Calibration | None], ...] = ()
     calibration: Calibration | None = None
 
@@ -171,6 +179,8 @@ class Stack(Profile):
 
     def on(self, device: Device) -> Stack:
         """The stack as it is on ``device``: the first variant whose pattern matches, else the defaults."""
+        if "core_products" in self.data:  # depends on the clock and the peak, which what-ifs change
+            return self._resolve(device)
         key = (device.key, device.base_key, device.kernel_launch.value)
         if key not in self._resolved:
             self._resolved[key] = self._resolve(device)
@@ -185,7 +195,20 @@ class Stack(Profile):
         for patterns, data, calibration in self.variants:
             if any(fnmatch(key, pattern) for key in (device.key, device.base_key) for pattern in patterns):
                 return replace(self, data={**general, **data}, calibration=calibration, variants=())
-        return replace(self, data=general, variants=(), calibration=None)
+        return replace(self, data=self._by_core(general, device), variants=(), calibration=None)
+
+    def _by_core(self, general: Mapping[str, Datum], device: Device) -> Mapping[str, Datum]:
+        """The general values on a chip that no variant names: per cycle of one core, if the stack says of which core.
+
+        A kernel without instructions of its own for a chip gains nothing from wide registers, or from further cores.
+        """
+        clock = next((c for name in _CORE_CLOCKS if (c := device.get(f"clock.{name}")) is not None), None)
+        if "core_products" not in general or clock is None or self.format not in device.formats:
+            return general
+        stated = general["compute_efficiency"]
+        ours = 2 * general["core_products"].value * clock / device.peak(Unit.TENSOR, DTYPES[self.format])
+        note = f"{stated.value:g} of the {general['core_products'].value:g} products per cycle of one core"
+        return {**general, "compute_efficiency": replace(stated, value=stated.value * ours, note=note)}
 
     @cached_property
     def is_perfect(self) -> bool:

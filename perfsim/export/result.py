@@ -20,7 +20,7 @@ def result_dict(p: Prediction) -> dict[str, Any]:
     data = {**_asked(p), **_metrics(p), **_judgement(p)}
     data["memory"] = {name: whole(getattr(p.memory, name)) for name in _MEMORY} | {"fits": p.memory.fits}
     data["memory"]["weights_in"] = None if p.memory.weights_in is None else vars(p.memory.weights_in)
-    data["memory"]["misfits"] = [vars(misfit) for misfit in p.memory.misfits or ()]
+    data["memory"]["misfits"] = [vars(misfit) for misfit in p.memory.misfits]
     data["plan"] = [layer.to_dict() for layer in p.plan] or None
     data["phases"] = [vars(row) for row in p.phases]
     data["operators"] = [{k: v for k, v in vars(row).items() if k != "parts"} for row in p.operators]

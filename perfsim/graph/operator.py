@@ -111,6 +111,11 @@ class Operator(ABC):
         """Name by which a stack's fusion rules know this operator."""
         return self.kind
 
+    @property
+    def dense_form(self) -> Operator:
+        """The operator with all its weights: itself, unless only a part of them is stored."""
+        return self
+
     @abstractmethod
     def output_shapes(self, tensors: Tensors) -> tuple[Shape, ...]:
         """Shapes of the outputs, from those of the inputs."""

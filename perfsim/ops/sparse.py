@@ -39,6 +39,10 @@ class SparseProduct(Operator):
         return self._product.fusion_kind
 
     @property
+    def dense_form(self) -> Operator:
+        return self._product.dense_form
+
+    @property
     def passes_partial_sums(self) -> bool:
         return self._product.passes_partial_sums
 

@@ -143,7 +143,9 @@ def described(ax: Any, columns: Columns, heights: Sequence[float], top: float, l
 
 
 def _names(ax: Any, columns: Columns, heights: Sequence[float], top: float, look: Look) -> None:
-    """Names along the columns that are wide enough for a line of text, in the bar or above it, where they fit."""
+    """Names along the columns that are wide enough for a line of text: in the bar, above it, or across both."""
+    from matplotlib.patheffects import withStroke
+
     tall = extent_of(ax)[1] / (1 + STRIP) / top
     for i, kernel in enumerate(columns.kernels):
         if columns.widths[i] * columns.points < 1.25 * small():
@@ -151,10 +153,12 @@ def _names(ax: Any, columns: Columns, heights: Sequence[float], top: float, look
         text = kernel.name if kernel.count == 1 else f"{kernel.name} × {kernel.count}"
         length = len(text) * small() * CHARACTER + 4
         inside = heights[i] * tall >= length
-        if not inside and (top - heights[i]) * tall < length:
+        across = not inside and (top - heights[i]) * tall < length
+        if across and top * tall < length:
             continue
         ax.annotate(
-            text, (columns.starts[i] + columns.widths[i] / 2, 0.0 if inside else heights[i]), xytext=(0, 3), zorder=5,
+            text, (columns.starts[i] + columns.widths[i] / 2, 0.0 if inside or across else heights[i]), xytext=(0, 3),
             textcoords="offset points", rotation=90, ha="center", va="bottom", fontsize=small(), label="_name",
-            color=look.over(columns.fills[i]) if inside else look.ink,
+            color=look.over(columns.fills[i]) if inside else look.ink, zorder=5,
+            path_effects=[withStroke(linewidth=2, foreground=look.paper)] if across else None,
         )  # fmt: skip

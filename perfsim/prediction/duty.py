@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfsim.catalog import device as find_device
-from perfsim.costs.activity import ActivityPower
 from perfsim.costs.duty import battery_life, duty_share, race_energy
-from perfsim.costs.energy import power_model
 from perfsim.devices import Device
-from perfsim.errors import InputError, checked_type
+from perfsim.errors import InputError, UnitError, checked_type
 from perfsim.prediction.predict import predict
 from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.units import DIMENSIONS, parse_as
@@ -28,8 +26,8 @@ class DutyCycle:
     """One device at a frame rate.
 
     point: operating point, or ""; frame_rate [1/s]; share: of the time in which it works [1]; keeps_up: whether it
-    meets the rate; energy: per frame, rest included [J]; power: mean, with sensor and radio [W]; battery_life [s],
-    None without a battery.
+    meets the rate, which nothing does that does not fit the memory; energy: per frame, rest included [J]; power: mean,
+    with sensor and radio [W]; battery_life [s], None without a battery.
     """
 
     point: str
@@ -52,18 +50,16 @@ def duty_cycle(
     """The predicted job once per frame: race to the end, then ``rest`` until the next frame.
 
     prediction: of one frame; frame_rate [1/s]; battery: e.g. ``"0.9 Wh"`` or [J]; sensor, radio: declared mean power,
-    e.g. ``"4.5 mW"`` or [W]; rest: ``sleep`` or ``idle``, by the device's own figures.
+    e.g. ``"4.5 mW"`` or [W]; rest: ``sleep`` or ``idle``, by the device's own figures, or a power, e.g. ``"2 mW"``.
 
     Raises
     ------
     InputError, UnitError
-        for a rate that is not above 0, an unknown rest, or a device whose power is not known.
+        for a rate that is not above 0, an unknown rest, or a device whose power, at work or at rest, is not known.
     """
     checked_type("prediction", prediction, Prediction, "what perfsim.predict returns")
     if isinstance(frame_rate, bool) or not isinstance(frame_rate, int | float) or not 0 < frame_rate < 1e9:
         raise InputError(f"frame_rate={frame_rate!r}: expected frames per second, above 0 and below 1e9")
-    if rest not in REST:
-        raise InputError(f'rest="{rest}": expected one of {", ".join(REST)}')
     device = prediction.system.device
     if prediction.energy is None:
         raise InputError(f"device {device.key}: no source gives its power; a duty cycle needs power.active")
@@ -77,7 +73,8 @@ def duty_cycle(
     charge = None if battery is None else _joules(battery)
     life = None if charge is None else float(battery_life(battery=charge, power=power))
     point = str(device.info.get("operating_point", ""))
-    return DutyCycle(point, float(frame_rate), share, share <= 1, energy, power, life)
+    keeps_up = share <= 1 and prediction.memory.fits is not False
+    return DutyCycle(point, float(frame_rate), share, keeps_up, energy, power, life)
 
 
 def duty_cycles(
@@ -108,9 +105,18 @@ def least_power_first(cycles: Iterable[DutyCycle]) -> list[DutyCycle]:
 
 
 def _resting(device: Device, rest: str) -> float:
-    power = power_model(device)
-    assert power is not None
-    return float(power.sleep if rest == "sleep" and isinstance(power, ActivityPower) else power.idle)
+    """Power between frames [W]: the device's own figure, never that of a running job in its place."""
+    if rest not in REST:
+        try:
+            return _watts(rest)
+        except UnitError as error:
+            raise InputError(f'rest="{rest}": expected {", ".join(REST)}, or a power such as "2 mW"') from error
+    stated = device.get(f"power.{rest}")
+    if stated is None:
+        raise InputError(
+            f"device {device.key}: no source gives its power at rest (power.{rest}); state it, e.g. rest=\"2 mW\""
+        )
+    return float(stated)
 
 
 def _watts(value: str | float) -> float:

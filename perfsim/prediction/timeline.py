@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from perfsim.costs import PhaseCost
-from perfsim.costs.memory import alive_activations, saved_activations
+from perfsim.costs.fullest import alive_activations
+from perfsim.costs.memory import saved_activations
 from perfsim.graph import Role
 from perfsim.quantities.numbers import Number, is_array
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from perfsim.costs.lowering import Kernel
-from perfsim.costs.scratchpad.layer import Layer, layer_of
+from perfsim.costs.scratchpad.layer import Layer
 from perfsim.costs.scratchpad.rates import Machine
+from perfsim.costs.scratchpad.reading import layer_of
 from perfsim.costs.scratchpad.room import Misfit, Room, rooms
 from perfsim.costs.scratchpad.stream import Streaming, first_pieces, streaming
 from perfsim.costs.scratchpad.tiles import Outside, Tiling, best_tiling, smallest_tiling
@@ -21,22 +22,24 @@ __all__ = ["LayerPlan", "NetworkPlan", "plan_network"]
 class LayerPlan:
     """One layer: its tiling, its weights, its features.
 
-    name; layer: sizes; tiling: None where no tile fits; room: the outer scratchpad meanwhile; streaming: what comes
-    from main memory, mean over all executions; clock [Hz]; activity: share of the cores' power while they compute [1].
+    name; layer: sizes; tiling: the fastest that fits, or the smallest where none does; room: the outer scratchpad
+    meanwhile; streaming: what comes from main memory, mean over all executions; clock [Hz]; activity: share of the
+    cores' power while they compute [1]; fits: whether the tiling does.
     """
 
     name: str
     layer: Layer
-    tiling: Tiling | None
+    tiling: Tiling
     room: Room
     streaming: Streaming
     clock: float
     activity: float
+    fits: bool
 
     @property
     def on_chip(self) -> float:
-        """Time of the layer once its data is in the outer scratchpad [s]; 0 where no tile fits."""
-        return 0.0 if self.tiling is None else self.tiling.total / self.clock
+        """Time of the layer once its data is in the outer scratchpad [s]."""
+        return self.tiling.total / self.clock
 
     @property
     def runtime(self) -> float:
@@ -47,18 +50,17 @@ class LayerPlan:
     def parts(self) -> tuple[float, float, float, float]:
         """Times of arithmetic, of DMA, and of fixed work [s], and bytes between the scratchpads [byte]."""
         cut = self.tiling
-        if cut is None:
-            return 0.0, 0.0, 0.0, 0.0
         fixed = cut.total - max(cut.compute, cut.dma) - cut.fill
         return cut.compute / self.clock, cut.dma / self.clock, fixed / self.clock, cut.moved
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data in SI units, cycles counted by the clock of the cores."""
         tiling, layer = self.tiling, self.layer
-        cut = None if tiling is None else {
-            "channels": tiling.channels, "rows": tiling.rows, "columns": tiling.columns, "input_channels": tiling.inner,
-            "tiles": tiling.tiles, "input_bytes": tiling.source, "weight_bytes": tiling.weights,
-            "output_bytes": tiling.target, "scratch_bytes": tiling.scratch, "l1_used": tiling.used,
+        cut = {
+            "fits": self.fits, "channels": tiling.channels, "rows": tiling.rows, "columns": tiling.columns,
+            "input_channels": tiling.inner, "tiles": tiling.tiles, "input_bytes": tiling.source,
+            "weight_bytes": tiling.weights, "output_bytes": tiling.target, "scratch_bytes": tiling.scratch,
+            "l1_used": tiling.used,
             "compute_cycles": tiling.compute, "dma_cycles": tiling.dma, "fill_cycles": tiling.fill,
             "cycles": tiling.total,
         }  # fmt: skip
@@ -72,11 +74,9 @@ class LayerPlan:
     def lines(self) -> Iterator[str]:
         """The plan in words."""
         tiling, stream = self.tiling, self.streaming
-        if tiling is None:
-            yield "tiles   : none fits"
-            return
+        verdict = "" if self.fits else "none fits; the smallest are "
         yield (
-            f"tiles   : {tiling.tiles} of {tiling.channels} channels × {tiling.rows} × {tiling.columns}, "
+            f"tiles   : {verdict}{tiling.tiles} of {tiling.channels} channels × {tiling.rows} × {tiling.columns}, "
             f"{tiling.used:.0f} byte of l1 (input {tiling.source:.0f}, weights {tiling.weights:.0f}, "
             f"output {tiling.target:.0f}, working buffers {tiling.scratch:.0f})"
         )
@@ -118,10 +118,17 @@ def plan_network(
     layers = [layer_of(kernel, graph) for kernel in kernels]
     room, misfits, spilled = rooms(kernels, layers, graph, machine.l2)
     passing = [_outside(*pair) if machine.planar else Outside() for pair in zip(kernels, room, strict=True)]
-    cuts = [best_tiling(layer, machine, outside) for layer, outside in zip(layers, passing, strict=True)]
+    found = [best_tiling(layer, machine, outside) for layer, outside in zip(layers, passing, strict=True)]
+    cuts = [
+        cut or smallest_tiling(layer, machine, outside)
+        for layer, outside, cut in zip(layers, passing, found, strict=True)
+    ]
     room = [_in_tiles(*pair) if machine.planar else pair[0] for pair in zip(room, cuts, strict=True)]
-    homeless = [pair for pair, cut in zip(zip(names, layers, strict=True), cuts, strict=True) if cut is None]
-    misfits += [_too_large(name, layer, machine) for name, layer in homeless]
+    misfits += [
+        _too_large(name, cut, machine)
+        for name, cut, fitting in zip(names, cuts, found, strict=True)
+        if fitting is None
+    ]
     all_weights = sum(layers[index].weights for index in order)
     resident = all_weights + max(r.live for r in room) <= machine.l2
     if spilled + (0 if resident else all_weights) > machine.capacity:
@@ -135,7 +142,10 @@ def plan_network(
     streams = streaming(layers, room, cuts, order, machine, resident)
     misfits += [] if resident else first_pieces(names, layers, room, machine)
     plans = tuple(
-        LayerPlan(names[i], layer, cuts[i], room[i], streams[i], machine.clock, machine.rate(layer.kind).activity)
+        LayerPlan(
+            names[i], layer, cuts[i], room[i], streams[i], machine.clock, machine.rate(layer.kind).activity,
+            found[i] is not None,
+        )
         for i, layer in enumerate(layers)
     )
     return NetworkPlan(plans, resident, tuple(misfits))
@@ -147,16 +157,15 @@ def _outside(kernel: Kernel, room: Room) -> Outside:
     return Outside(*(len(names) for names in touched))
 
 
-def _in_tiles(room: Room, cut: Tiling | None) -> Room:
+def _in_tiles(room: Room, cut: Tiling) -> Room:
     """The room of a layer whose features pass in the tiles of the inner scratchpad, not in strips of rows."""
-    if cut is None or not room.spilled:
+    if not room.spilled:
         return room
     return replace(room, traffic=cut.passed, strip=cut.passed / cut.tiles, copies=cut.copies)
 
 
-def _too_large(name: str, layer: Layer, machine: Machine) -> Misfit:
-    """The part of a layer whose smallest tile alone exceeds the inner scratchpad."""
-    cut = smallest_tiling(layer, machine)
+def _too_large(name: str, cut: Tiling, machine: Machine) -> Misfit:
+    """The part of the smallest tile of a layer that takes most of what the inner scratchpad has not."""
     parts = {"input": cut.source, "weights": cut.weights, "output": cut.target, "working buffers": cut.scratch}
     worst = max(parts, key=lambda part: parts[part])
     return Misfit(name, f"the smallest tile, most of it {worst},", "l1", cut.used, machine.l1)

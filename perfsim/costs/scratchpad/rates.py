@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.graph import Unit
-from perfsim.quantities.dtypes import DType
+from perfsim.quantities.dtypes import DTYPES, DType
 from perfsim.quantities.numbers import Number, ceil_div
 
 __all__ = ["KINDS", "KernelRate", "Machine", "kernel_cycles", "machine_of", "transfer_runtime"]
@@ -59,7 +60,8 @@ class Machine:
     streaming is hidden behind the arithmetic of their own layer [byte]; capacity: of main memory [byte]; rates: in
     the order of :data:`KINDS`; outer: name of the level from which the DMA fills the inner scratchpad, l2, or main
     memory where that is the only scratchpad; line_setup: where features lie plane by plane, what each channel of a tile
-    costs that passes from or to main memory [s]; 0 where strips of rows pass as they lie.
+    costs that passes from or to main memory [s]; 0 where strips of rows pass as they lie; matrix, vector: peaks of the
+    device [FLOP/cycle]; beside: whether matrix and other work have units of their own.
     """
 
     clock: float
@@ -76,6 +78,14 @@ class Machine:
     rates: tuple[KernelRate, ...]
     outer: str = "l2"
     line_setup: float = 0.0
+    matrix: float = inf
+    vector: float = inf
+    beside: bool = True
+
+    def at_peak(self, flops: float, vector: float) -> float:
+        """Cycles below which no kernel does its matrix and its other work [FLOP]: those at the peak of the device."""
+        times = flops / self.matrix, vector / self.vector
+        return max(times) if self.beside else sum(times)
 
     @property
     def planar(self) -> bool:
@@ -143,17 +153,20 @@ def machine_of(device: Device, stack: Stack, dtype: DType) -> Machine:
         tile_overhead=float(stack.get("tiling.tile_overhead", 0.0)),
         layer_overhead=float(stack.get("tiling.layer_overhead", 0.0)),
         stream=float(device.bandwidth), stream_setup=float(setup),
-        stream_limit=float(stack.get("tiling.stream_limit", float("inf"))),
+        stream_limit=float(stack.get("tiling.stream_limit", inf)),
         capacity=float(device.capacity), rates=tuple(_rate(kind, device, stack, dtype, clock) for kind in KINDS),
         line_setup=float(stack.get("tiling.line_overhead", 0.0)) / float(device.get("clock.fabric", clock)),
+        matrix=float(device.peak(Unit.TENSOR, dtype)) / clock, vector=float(device.peak(Unit.VECTOR, dtype)) / clock,
+        beside=device.has_matrix_unit(dtype),
     )  # fmt: skip
 
 
 def _rate(kind: str, device: Device, stack: Stack, dtype: DType, clock: Number) -> KernelRate:
     """What the stack states for a kind; else the arithmetic peak of the device, an array by its columns and rows."""
+    unit = Unit.VECTOR if kind in ("pool", "elementwise") else Unit.TENSOR
     given = device.get("units.array_columns", device.get("units.cluster_core", device.units))
     cores = int(stack.get(f"kernel.{kind}.cores", given))
-    peak = float(device.peak(Unit.VECTOR, dtype)) / 2 / float(clock) / cores
+    peak = float(device.peak(unit, dtype)) / 2 / float(clock) / cores
     stated = stack.get(f"kernel.{kind}.rate")
     rows = int(device.get("units.array_rows", 1)) if stated is None else 1
     lanes = int(stack.get(f"kernel.{kind}.lanes", rows))
@@ -161,5 +174,19 @@ def _rate(kind: str, device: Device, stack: Stack, dtype: DType, clock: Number) 
     activity = float(stack.get(f"kernel.{kind}.activity", 1.0))
     by_channel = bool(stack.get(f"kernel.{kind}.by_channel", 0))
     simd = int(stack.get(f"kernel.{kind}.simd", 1))
-    rate = peak if stated is None else float(stated)
+    rate = peak if stated is None else min(peak, float(stated) * _carried(stated * cores, device, stack, dtype, clock))
     return KernelRate(rate, per_output, per_input, cores, activity, lanes, by_channel, simd)
+
+
+def _carried(products: Number, device: Device, stack: Stack, dtype: DType, clock: Number) -> float:
+    """What a rate in the format of the stack is worth in another one [1]: the ratio of the device's peaks.
+
+    products: that all cores together multiply per cycle [1]; the cores are meant if that is within their peak, else the
+    matrix unit.
+    """
+    if stack.format in ("", dtype.name) or stack.format not in device.formats:
+        return 1.0
+    stated = DTYPES[stack.format]
+    cores = device.peak(Unit.VECTOR, stated)
+    reference = cores if 2 * products * clock <= cores else device.peak(Unit.TENSOR, stated)
+    return float(device.peak(Unit.TENSOR, dtype) / reference)

@@ -90,7 +90,7 @@ class _Chain:
 
 
 def streaming(
-    layers: Sequence[Layer], room: Sequence[Room], cuts: Sequence[Tiling | None], order: Sequence[int],
+    layers: Sequence[Layer], room: Sequence[Room], cuts: Sequence[Tiling], order: Sequence[int],
     machine: Machine, resident: bool,
 ) -> list[Streaming]:  # fmt: skip
     """What every layer takes from main memory, mean over its executions.
@@ -113,10 +113,10 @@ def streaming(
 
 
 def _modes(
-    layer: Layer, here: Room, cut: Tiling | None, beside: bool, machine: Machine, resident: bool
+    layer: Layer, here: Room, cut: Tiling, beside: bool, machine: Machine, resident: bool
 ) -> Iterator[_Mode]:
     """The ways that fit. beside: whether the weights fit beside the layer before."""
-    time = 0.0 if cut is None else cut.total / machine.clock
+    time = cut.total / machine.clock
     setup = machine.line_setup or machine.stream_setup
     spill = transfer_runtime(nbytes=here.traffic, pieces=here.copies, bandwidth=machine.stream, setup=setup)
     chip = max(time, spill)
@@ -139,7 +139,7 @@ def _modes(
         found = taken("overlapped", pieces, runtime - chip)
         yield _Mode(found, 0.0, max(0.0, runtime - found.busy))
     elif least > 1:
-        pieces = max(least, 1 if cut is None else math.ceil(layer.target[0] / cut.channels))
+        pieces = max(least, math.ceil(layer.target[0] / cut.channels))
         exposed = layer.passes * _copy(layer.weights, pieces, machine)
         yield _Mode(taken("serial", pieces, exposed), 0.0, chip - spill)
 
@@ -148,9 +148,9 @@ def _copy(nbytes: float, pieces: int, machine: Machine) -> float:
     return transfer_runtime(nbytes=nbytes, pieces=pieces, bandwidth=machine.stream, setup=machine.stream_setup)
 
 
-def _overlapped(layer: Layer, cut: Tiling | None, chip: float, least: int, machine: Machine) -> tuple[float, int]:
+def _overlapped(layer: Layer, cut: Tiling, chip: float, least: int, machine: Machine) -> tuple[float, int]:
     """Time of a layer in the best number of pieces [s], and that number [1]; no piece is below one block."""
-    restart = 0.0 if cut is None else (machine.layer_overhead + cut.fill) / machine.clock
+    restart = (machine.layer_overhead + cut.fill) / machine.clock
 
     def runtime(pieces: int) -> tuple[float, int]:
         load = layer.passes * _copy(layer.weights, pieces, machine)
