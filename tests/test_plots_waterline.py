@@ -85,6 +85,7 @@ def test_the_title_sets_the_attainable_beside_the_aggregate(vision):
     result = waterline_of(vision)
     assert ax.get_title("left").split("\n") == [
         "convnext-tiny, rtx-3090, layerwise stack",
+        "single-pass, batch 16, dtype fp16, image size 224",
         f"attainable {100 * result.attainable_efficiency:.0f} % of peak, "
         f"roofline of the aggregate {100 * result.aggregate_efficiency:.0f} %",
     ]

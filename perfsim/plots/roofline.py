@@ -7,7 +7,7 @@ from math import log10
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.frame import legend_at
+from perfsim.plots.frame import captioned, legend_at
 from perfsim.plots.labels import spread
 from perfsim.plots.roofline_frame import (
     CHARACTER,
@@ -52,7 +52,8 @@ def roofline(result: Plotted, *, sparse: bool = False, ax: Axes | None = None) -
 
     A rising line is a memory level (thick: main memory), a level one a peak by unit and number format (thick: one that
     the kernels use). A point is a kernel: operational intensity against main memory over the performance that one
-    device achieves, area by share of the time, shape by phase, colour by kind; of several predictions, by prediction.
+    device achieves, area by share of the time, shape by phase, colour by group of kinds; of several predictions, by
+    prediction.
     sparse: also draw the peaks with structured sparsity, dashed; no kernel reaches them without sparse weights.
     Kernels without FLOPs or traffic have no place here; the legend says how much time they take.
 
@@ -177,7 +178,7 @@ def _scales(ax: Axes, data: dict[str, Any], look: Look) -> None:
     names = [device["name"] for device in data["devices"]]
     title = " and ".join(names) if len(names) < 3 else f"{len(names)} devices"
     predictions = data["predictions"]
-    ax.set_title(predictions[0].replace(": ", "\n", 1) if len(predictions) == 1 else f"roofline of {title}", loc="left")
+    captioned(ax, look, *(predictions[0].split(": ", 1) if len(predictions) == 1 else [f"roofline of {title}"]))
 
 
 def _tick(value: float) -> str:
