@@ -12,6 +12,7 @@ from perfsim.plots import waterline, waterline_time
 from perfsim.plots.frame import scale_of
 from perfsim.plots.kinds import GROUPS, OTHER, group_colour, group_of
 from perfsim.plots.labels import Box
+from perfsim.plots.panels import stacked
 from perfsim.plots.style import DARK, LIGHT, SIZES, look_of
 from perfsim.plots.waterline import waterline_data
 from perfsim.prediction.waterline import waterline_of
@@ -174,3 +175,18 @@ def test_scales_have_the_prefix_that_fits():
         "nB", "nB", "mB", "B", "B", "kB", "TB"
     ]  # fmt: skip
     assert scale_of(2e-3, "s").factor == 1e-3
+
+
+def test_names_stay_in_their_columns_where_panels_share_a_figure():
+    """Legends of later panels take room from earlier ones; names go where there is room in the end."""
+    job = ps.Training(global_batch=8, sequence=128, dtype="fp32")
+    p = ps.predict("gpt2", job, on="a100-sxm4-80gb", stack="megatron")
+    figure = Figure(figsize=(7.0, 7.2), layout="constrained")
+    panels = stacked(figure, [p], [waterline, waterline_time], one_legend=True)
+    assert len(figure.axes) == 2
+    figure.canvas.draw()
+    for ax in panels:
+        inside = ax.get_window_extent()
+        names = [text for text in ax.texts if text.get_label() == "_name"]
+        assert names
+        assert all(text.get_window_extent().y1 <= inside.y1 for text in names)
