@@ -143,6 +143,16 @@ def test_the_legend_names_what_is_saved_and_every_phase_has_a_name():
     ]
 
 
+@pytest.mark.parametrize("size", [(7.0, 3.5), (3.3, 2.8)])
+def test_the_name_of_the_fullest_moment_stays_within_the_axes(size, vision, language):
+    for p in (vision, language):
+        ax = memory_timeline(p, ax=axes(size))
+        (text,) = (t for t in ax.texts if t.get_text().startswith("fullest"))
+        inside, extent = ax.get_window_extent(), text.get_window_extent()
+        assert inside.x0 <= extent.x0 < extent.x1 <= inside.x1
+        assert extent.y1 <= inside.y1
+
+
 # breakdown
 
 

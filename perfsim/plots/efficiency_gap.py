@@ -25,6 +25,9 @@ SIZE = (7.0, 4.2)
 
 WITHOUT = "no accuracy is known: the models stand at their parameters"
 
+EDGE = 4.0
+"""Least distance of a label from the edge of the axes [pt]."""
+
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 """Markers of families, or of settings where there are several."""
 
@@ -198,7 +201,8 @@ def labels(
         return float(spot[0]), float(spot[1])
 
     size = small()
-    room = Box(0, 0, *extent_of(ax))
+    width, height = extent_of(ax)
+    room = Box(EDGE, EDGE, width - EDGE, height - EDGE)
     actual = [(p.actual / factor, p.height) for p in points]
     spots = [at(*spot) for curve in [*curves, actual] for spot in curve]
     taken = [Box(x - 3, y - 3, x + 3, y + 3) for x, y in spots]

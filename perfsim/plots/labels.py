@@ -90,14 +90,15 @@ def place(
             slant = 0.75 if dx and dy else 1.0
             centre_x = x + dx * (distance * slant + width / 2)
             centre_y = y + dy * (distance * slant + height / 2)
+            centre_x = _within(centre_x, width, room.left, room.right) if dy else centre_x
             box = Box(centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2)
             clashes = sum(box.overlaps(other) for other in taken)
             far = step > 1 or _doubtful(box, anchor, points)
             line = leader(anchor, box) if far else []
             blocked = sum(any(spot.overlaps(b) for spot in line) for b in taken if line and not _on(b, anchor))
             blocked += 8 * sum(any(spot.overlaps(box) for spot in other) for other in leaders)
-            score = 100.0 * clashes + (0 if box.inside(room) else 1000.0) + 3.0 * crossings(box) + step
-            score += 4.0 * blocked + 2.0 * far
+            score = 100.0 * clashes + (0 if box.inside(room) else 1000.0) + 3.0 * crossings(box) + 2.0 * step
+            score += 9.0 * blocked + 2.0 * far
             if best is None or score < best[0]:
                 best = (score, box, far)
     assert best is not None
@@ -117,7 +118,7 @@ def _on(box: Box, spot: tuple[float, float]) -> bool:
 
 def _doubtful(box: Box, anchor: tuple[float, float], points: Sequence[tuple[float, float]]) -> bool:
     """Whether another point is not clearly farther from ``box`` than its ``anchor``."""
-    near = 1.5 * _distance(box, anchor) + 2.0
+    near = 2.0 * _distance(box, anchor) + 2.0
     return any(_distance(box, point) < near for point in points if point != anchor)
 
 

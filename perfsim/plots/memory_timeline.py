@@ -128,14 +128,15 @@ def _capacity(ax: Any, line: MemoryTimeline, size: Any, shown: bool, look: Look)
 
 
 def _peak(ax: Any, peak: Moment, factors: tuple[float, float], look: Look) -> None:
-    """A mark on the fullest moment, with its name on the side that has room."""
+    """A mark on the fullest moment, and above it its name, both within the axes."""
     x, y = (peak.start + peak.end) / 2 / factors[0], float(peak.total) / factors[1]
+    wide, tall = extent_of(ax)
+    text, above = f"fullest: {peak.phase}, {peak.name}", min((2.2 * small() + 3) / tall, 0.5)
+    ax.set_ylim(top=max(ax.get_ylim()[1], y / (1 - above)))
     ax.plot([x], [y], marker="v", markersize=4, color=look.ink, label="_peak", zorder=6, clip_on=False)
-    left, right = ax.get_xlim()
-    room = extent_of(ax)[0] * (right - x) / (right - left)
-    text = f"fullest: {peak.phase}, {peak.name}"
-    fits = room > (len(text) + 2) * small() * CHARACTER
+    at = x / ax.get_xlim()[1] * wide
+    shift = max(min(5.0, wide - at - (len(text) + 1) * small() * CHARACTER), 3 - at)
     ax.annotate(
-        text, (x, y), xytext=(5 if fits else -5, 3), textcoords="offset points", fontsize=small(), color=look.ink,
-        ha="left" if fits else "right", va="bottom", zorder=6,
+        text, (x, y), xytext=(shift, 4), textcoords="offset points", fontsize=small(), color=look.ink, ha="left",
+        va="bottom", zorder=6,
     )  # fmt: skip

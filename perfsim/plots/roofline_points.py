@@ -69,7 +69,7 @@ def name_points(ax: Axes, data: dict[str, Any], frame: Frame, look: Look) -> Non
     room = Box(2.0, 2.0, (frame.x1 - frame.x0) * frame.scale - 2, (frame.y1 - frame.y0) * frame.scale - 2)
     clusters = _clusters(data, frame)
     leaders: list[list[Box]] = []
-    spots = [frame.at(rows[0]["operational_intensity"], rows[0]["performance"]) for rows in clusters]
+    spots = [frame.at(row["operational_intensity"], row["performance"]) for row in data["kernels"]]
     for rows in clusters:
         text = _cluster_text(data, rows)
         anchor = frame.at(rows[0]["operational_intensity"], rows[0]["performance"])
