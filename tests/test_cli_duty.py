@@ -62,7 +62,7 @@ def test_the_table():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--frame-rate", "0"], "frame_rate=0.0: expected frames per second, above 0"),
+        (["--frame-rate", "0"], "frame_rate=0.0: expected frames per second, above 0 and below 1e9"),
         (["--frame-rate", "10", "--rest", "off"], 'rest="off": expected sleep, idle, or a power such as "2 mW"'),
         (["--frame-rate", "10", "--battery", "0 Wh"], "battery='0 Wh': expected an energy above 0, e.g. \"0.9 Wh\""),
         (["--frame-rate", "10", "--sensor=-1 mW"], "'-1 mW': expected a power of at least 0"),

@@ -11,6 +11,7 @@ import perfsim as ps
 from perfsim.catalog import model_names
 from perfsim.catalog.accuracy import accuracies
 from perfsim.cli.main import cli
+from perfsim.costs.memory import saved_activations
 from perfsim.errors import InputError
 from perfsim.plots import (
     Rated,
@@ -24,7 +25,7 @@ from perfsim.plots import (
 from perfsim.plots.efficiency_gap import efficiency_gap_data
 from perfsim.plots.labels import Box
 from perfsim.prediction.breakdown import ASPECTS, breakdown_of
-from perfsim.prediction.gap import gap_points, gap_points_of_any, pareto_front, rated
+from perfsim.prediction.gap import family_of, gap_points, gap_points_of_any, pareto_front, rated
 from perfsim.prediction.timeline import PARTS, memory_timeline_of
 from perfsim.prediction.waterline import waterline_of
 
@@ -60,8 +61,8 @@ def test_the_timeline_covers_the_runtime_and_reaches_what_the_prediction_says(na
     ends = [0.0, *(m.end for m in timeline.moments)]
     assert [m.start for m in timeline.moments] == ends[:-1]
     assert ends[-1] == pytest.approx(p.runtime)
-    for part in PARTS:
-        assert max(m.parts[part] for m in timeline.moments) == getattr(p.memory, part)
+    for part in PARTS:  # nothing is saved for a backward pass
+        assert max(m.parts[part] for m in timeline.moments) == getattr(p.memory, part, 0)
     assert timeline.peak.total <= p.memory.total == timeline.reserved
 
 
@@ -101,7 +102,75 @@ def test_a_capacity_that_is_near_or_exceeded_is_drawn():
     assert "does not fit" in ax.get_title("left")
 
 
+TRAINING = {"global_batch": 8, "sequence": 128, "dtype": "bf16"}
+
+
+def trained(using=()):
+    return ps.predict("gpt2", ps.Training(**TRAINING), on="a100-sxm4-80gb", stack="megatron", using=list(using))
+
+
+def test_what_training_saves_grows_forward_and_is_gone_at_the_end():
+    p = trained()
+    held = {phase.name: [] for phase in p.costs}
+    for moment in memory_timeline_of(p).moments:
+        held[moment.phase].append(moment.parts["saved_activations"])
+    assert held["forward"] == sorted(held["forward"])
+    assert held["forward"][-1] == saved_activations(p.costs) == held["backward"][0]
+    assert held["backward"] == sorted(held["backward"], reverse=True)
+    # the last kernels of a backward pass are those of the embedding, whose output the first norm has just used
+    assert held["backward"][-1] == 0 == held["update"][0]
+
+
+def test_what_is_computed_again_is_there_for_one_layer():
+    p = trained(using=["recompute:mode=full"])
+    parts = [(m.phase, m.parts["saved_activations"]) for m in memory_timeline_of(p).moments]
+    forward, again = (saved_activations((cost,)) for cost in p.costs[:2])
+    assert [phase.name for phase in p.costs[:2]] == ["forward", "recompute"]
+    assert {size for phase, size in parts if phase == "recompute"} == {forward + again}
+    assert next(size for phase, size in parts if phase == "backward") == forward + again
+
+
+def test_the_legend_names_what_is_saved_and_every_phase_has_a_name():
+    p = trained()
+    ax = memory_timeline(p, ax=axes())
+    assert "activations saved for backward" in [text.get_text() for text in ax.get_legend().get_texts()]
+    above = [t for t in ax.texts if t.get_text() in ("forward", "backward", "update")]
+    assert [t.get_text() for t in above] == ["forward", "backward", "update"]  # update is narrower than its name
+    extents = [t.get_window_extent() for t in above]
+    assert all(a.x1 < b.x0 for a, b in pairwise(extents))
+    assert [t.get_text() for t in ax.texts if t.get_text().startswith("fullest")] == [
+        f"fullest: {memory_timeline_of(p).peak.phase}, {memory_timeline_of(p).peak.name}"
+    ]
+
+
+@pytest.mark.parametrize("size", [(7.0, 3.5), (3.3, 2.8)])
+def test_the_name_of_the_fullest_moment_stays_within_the_axes(size, vision, language):
+    for p in (vision, language):
+        ax = memory_timeline(p, ax=axes(size))
+        (text,) = (t for t in ax.texts if t.get_text().startswith("fullest"))
+        inside, extent = ax.get_window_extent(), text.get_window_extent()
+        assert inside.x0 <= extent.x0 < extent.x1 <= inside.x1
+        assert extent.y1 <= inside.y1
+
+
 # breakdown
+
+
+def test_a_single_breakdown_says_what_runs_where(vision, language):
+    assert breakdown(vision, ax=axes()).get_title("left").split("\n") == [
+        "where the time goes: convnext-tiny, rtx-3090, layerwise stack",
+        "single-pass, batch 16, dtype fp16, image size 224",
+    ]
+    assert breakdown_of([vision, language]).heading == ()  # not even the batch is the same
+    faster = ps.predict("convnext-tiny", JOB, on="t4", stack="layerwise")
+    result = breakdown_of([vision, faster])
+    assert result.heading == ("convnext-tiny, layerwise stack", "single-pass, batch 16, dtype fp16, image size 224")
+    assert result.titles == ("convnext-tiny · rtx-3090", "convnext-tiny · t4")
+
+
+def test_titles_name_what_of_the_job_differs_for_one_model(vision):
+    single = ps.predict("convnext-tiny", ps.SinglePass(batch=1, dtype="fp16"), on="rtx-3090", stack="layerwise")
+    assert breakdown_of([vision, single]).titles == ("convnext-tiny · batch 16", "convnext-tiny · batch 1")
 
 
 def test_the_parts_of_every_aspect_add_up_to_the_runtime(vision, language):
@@ -160,7 +229,7 @@ def test_ideal_and_actual_stand_at_the_accuracy_of_the_table(family):
         assert list(drawn.get_ydata()) == pytest.approx([69.758, 76.13])
     assert line(ax, "_resnet ideal").get_markerfacecolor() == "none"
     texts = {text.get_text() for text in ax.texts}
-    assert {f"18 ×{points[0].gap:.2f}", f"tiny ×{points[2].gap:.2f}"} <= texts
+    assert {f"resnet18 ×{points[0].gap:.2f}", f"convnext-tiny ×{points[2].gap:.2f}"} <= texts
     assert len([each for each in ax.get_lines() if each.get_label() == "_gap"]) == 3
 
 
@@ -198,11 +267,40 @@ def test_without_any_accuracy_models_stand_at_their_parameters(language, family)
     (point,) = gap_points_of_any(language)
     assert (point.accuracy, point.parameters) == (None, language.job.sizes(language.model)[0])
     assert list(line(ax, "_llama actual").get_ydata()) == [point.parameters]
-    assert (ax.get_ylabel(), ax.get_yscale()) == ("parameters", "log")
+    assert (ax.get_ylabel(), ax.get_yscale()) == ("parameters, for want of an accuracy", "log")
     assert ax.get_xlabel() == "time per token [ms], over 128 tokens"  # 8 sequences of 16
     assert efficiency_gap_data(language)["remarks"] == ["no accuracy is known: the models stand at their parameters"]
     assert efficiency_gap_data(family[0]) == efficiency_gap_data(family[:1])
     assert efficiency_gap_data(family)["remarks"] == []
+
+
+def test_pareto_of_language_models_stands_at_their_parameters(language):
+    ax = pareto(language, ax=axes())
+    assert ax.get_ylabel() == "parameters, for want of an accuracy"
+    assert ax.get_title("left").split("\n")[0] == "parameters and time, h100-sxm5-80gb, vllm stack"
+    assert ax.get_legend().get_texts()[-1].get_text() == "no other is faster and larger"
+
+
+@pytest.mark.parametrize("draw", [efficiency_gap, pareto])
+def test_a_model_on_two_devices_has_two_labels_two_markers_and_no_line_between_devices(draw, family):
+    other = [ps.predict(p.model.name, JOB, on="t4", stack="layerwise") for p in family]
+    ax = draw([*family, *other], ax=axes())
+    texts = [text.get_text().partition(" ×")[0] for text in ax.texts]
+    assert sorted(texts) == sorted(f"{p.model.name} · {p.system.device.key}" for p in [*family, *other])
+    legend = {text.get_text(): handle for text, handle in zip(ax.get_legend().get_texts(), ax.get_legend().get_lines(),
+                                                              strict=True)}  # fmt: skip
+    assert legend["rtx-3090"].get_marker() != legend["t4"].get_marker()
+    drawn = [each for each in ax.get_lines() if each.get_label() in ("_resnet actual", "_resnet")]
+    assert [len(each.get_xdata()) for each in drawn] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [("mobilenetv3-large", "mobilenetv3"), ("mobilenetv2", "mobilenetv2"), ("resnet18", "resnet"), ("gpt2-xl", "gpt"),
+     ("wide-resnet50", "wide-resnet"), ("convnext-tiny", "convnext"), ("efficientnetv2-s", "efficientnetv2")],
+)  # fmt: skip
+def test_a_family_ends_where_the_size_begins(name, family):
+    assert family_of(name) == family
 
 
 def test_models_with_and_without_accuracy_do_not_share_a_figure(language, family):
@@ -210,7 +308,7 @@ def test_models_with_and_without_accuracy_do_not_share_a_figure(language, family
         "no accuracy of llama-3.1-8b: measurements/accuracy.csv does not have it; declare it, "
         "e.g. --accuracy llama-3.1-8b=0.79"
     )
-    for call in (lambda: efficiency_gap([*family, language]), lambda: pareto([language])):
+    for call in (lambda: efficiency_gap([*family, language]), lambda: pareto([*family, language])):
         with pytest.raises(InputError) as error:
             call()
         assert str(error.value) == message
@@ -230,7 +328,7 @@ def test_nobody_on_the_front_is_beaten(family):
     worse = Rated(family[2], 0.5)  # slower than resnet18 and less accurate
     points = gap_points([*family, worse])
     front = pareto_front(points)
-    assert [p.title for p in front] == ["resnet18", "resnet50", "convnext-tiny"]
+    assert [p.title for p in front] == ["resnet18", "resnet50", "convnext-tiny (1)"]
     for point in front:
         assert not any(p.actual <= point.actual and p.accuracy > point.accuracy for p in points)
     ax = pareto([*family, worse], ax=axes())

@@ -15,10 +15,12 @@ import perfsim as ps
 from perfsim.cli.main import cli
 from perfsim.errors import InputError
 from perfsim.plots import roofline
-from perfsim.plots.labels import Box, place, spread
+from perfsim.plots.kinds import group_colour, group_of
+from perfsim.plots.labels import Box, leader, place, spread
 from perfsim.plots.roofline import SIZE, roofline_data
 from perfsim.plots.roofline_frame import short_names
-from perfsim.plots.style import DARK, kind_colours, look_of
+from perfsim.plots.roofline_points import fills_of, key_of
+from perfsim.plots.style import DARK, look_of
 
 H100, A100 = "h100-sxm5-80gb", "a100-sxm4-80gb"
 JOB = ps.Inference(prompt_tokens=512, output_tokens=16, batch=8, dtype="bf16")
@@ -170,11 +172,37 @@ def test_the_look_follows_the_paper():
     assert ink == ["#111111", "#e8e8e8"]
 
 
-def test_a_kind_keeps_its_colour():
+@pytest.fixture(scope="module")
+def training():
+    job = ps.Training(global_batch=8, sequence=128, dtype="fp32")
+    return ps.predict("gpt2", job, on=A100, stack="megatron")
+
+
+def test_a_backward_kernel_has_the_colour_of_its_operator(training):
     look = look_of(axes())
-    one, two = kind_colours(["linear", "norm"], look), kind_colours(["odd", "norm", "linear"], look)
-    assert (one["linear"], one["norm"]) == (two["linear"], two["norm"])
-    assert len(set(kind_colours([f"kind {i}" for i in range(20)], look).values())) == 10  # nine colours and the rest
+    fills = fills_of(roofline_data(training), look)
+    assert {"linear", "linear-backward", "norm-backward"} <= {row.kind for row in training.operators}
+    assert list(fills) == ["matrix product", "attention, scan", "norm", "element-wise", "layout and other"]
+    assert len(set(fills.values())) == 5
+    assert key_of(roofline_data(training), {"kind": "linear-backward"}) == "matrix product"
+    assert fills["matrix product"] == group_colour("matrix product", look)  # as in all other figures
+
+
+def test_the_bubble_of_a_pipeline_is_not_the_host():
+    look = look_of(axes())
+    assert (group_of("bubble"), group_of("host")) == ("pipeline bubble", "host")
+    assert len({group_colour(group, look) for group in ("pipeline bubble", "host", "link")}) == 3
+
+
+def test_labels_say_the_phase_and_only_the_ceiling_of_the_format_is_used(training):
+    ax = axes()
+    roofline(training, ax=ax)
+    named = [text for text in texts(ax) if text.endswith(" %")]
+    phases = [phase.name for phase in training.costs]
+    assert named
+    assert all(text.partition(": ")[0] in phases for text in named)
+    used = [c for c in roofline_data(training)["devices"][0]["ceilings"] if c["used"]]
+    assert [(c["unit"], c["formats"]) for c in used] == [("vector", ["fp32"])]  # fp64 has the same peak
 
 
 def test_what_cannot_be_drawn_is_refused():
@@ -204,6 +232,30 @@ def test_spreading_keeps_order_and_distance():
     assert spread([5.0, 5.0], 1.0, 0.0, 10.0) == [4.5, 5.5]
     assert spread([0.0, 0.1, 0.2], 1.0, 0.0, 10.0) == pytest.approx([0.0, 1.0, 2.0])  # 1 apart, none below 0
     assert spread([], 1.0, 0.0, 10.0) == []
+    assert spread([1.0, 9.0], [4.0, 6.0], 0.0, 10.0) == [2.0, 7.0]  # extents of 4 and 6 side by side fill 10
+    assert spread([9.0, 1.0], [4.0, 2.0], 0.0, 10.0) == [8.0, 1.0]
+
+
+def test_a_label_that_could_be_of_another_point_gets_a_line():
+    room, anchor = Box(0, 0, 200, 200), (100.0, 100.0)
+    alone, far = place(anchor, (20, 10), 4, [], room, lambda _: 0, [anchor])
+    assert not far
+    beside = (alone.right + 1, 100.0)
+    taken = [Box(beside[0] - 3, 97, beside[0] + 3, 103)]
+    box, far = place(anchor, (20, 10), 4, taken, room, lambda _: 0, [anchor, beside])
+    assert far or box.right < 100  # on the other side, or with a line
+    ring = [(100 + 40 * x, 100 + 25 * y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+    assert place(anchor, (60, 10), 4, [], room, lambda _: 0, [anchor, *ring])[1]
+
+
+def test_a_label_keeps_off_the_lines_of_others():
+    anchor, room = (50.0, 50.0), Box(0, 0, 100, 100)
+    first, _ = place(anchor, (20, 10), 4, [], room, lambda _: 0)
+    line = leader((first.left, 0.0), first)
+    assert all(not spot.inside(first) for spot in line)
+    across = [Box(x, 49.5, x + 1, 50.5) for x in range(52, 100)]
+    second, _ = place(anchor, (20, 10), 4, [], room, lambda _: 0, leaders=[across])
+    assert not any(spot.overlaps(second) for spot in across)
 
 
 def test_a_label_avoids_what_is_taken():

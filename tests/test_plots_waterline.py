@@ -12,6 +12,7 @@ from perfsim.plots import waterline, waterline_time
 from perfsim.plots.frame import scale_of
 from perfsim.plots.kinds import GROUPS, OTHER, group_colour, group_of
 from perfsim.plots.labels import Box
+from perfsim.plots.panels import stacked
 from perfsim.plots.style import DARK, LIGHT, SIZES, look_of
 from perfsim.plots.waterline import waterline_data
 from perfsim.prediction.waterline import waterline_of
@@ -85,6 +86,7 @@ def test_the_title_sets_the_attainable_beside_the_aggregate(vision):
     result = waterline_of(vision)
     assert ax.get_title("left").split("\n") == [
         "convnext-tiny, rtx-3090, layerwise stack",
+        "single-pass, batch 16, dtype fp16, image size 224",
         f"attainable {100 * result.attainable_efficiency:.0f} % of peak, "
         f"roofline of the aggregate {100 * result.aggregate_efficiency:.0f} %",
     ]
@@ -181,3 +183,18 @@ def test_a_wide_column_has_its_name_even_where_neither_part_of_it_is_long_enough
     ax = waterline_time(p, ax=axes())
     names = [text.get_text() for text in ax.texts if text.get_label() == "_name"]
     assert f"{widest.name} × {widest.count}" in names
+
+
+def test_names_stay_in_their_columns_where_panels_share_a_figure():
+    """Legends of later panels take room from earlier ones; names go where there is room in the end."""
+    job = ps.Training(global_batch=8, sequence=128, dtype="fp32")
+    p = ps.predict("gpt2", job, on="a100-sxm4-80gb", stack="megatron")
+    figure = Figure(figsize=(7.0, 7.2), layout="constrained")
+    panels = stacked(figure, [p], [waterline, waterline_time], one_legend=True)
+    assert len(figure.axes) == 2
+    figure.canvas.draw()
+    for ax in panels:
+        inside = ax.get_window_extent()
+        names = [text for text in ax.texts if text.get_label() == "_name"]
+        assert names
+        assert all(text.get_window_extent().y1 <= inside.y1 for text in names)

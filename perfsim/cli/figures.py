@@ -22,8 +22,8 @@ SIZES = ("column", "page", "notebook")
 RESOLUTION = 160
 """Dots per inch of a PNG."""
 
-NARROW = 4.0
-"""Width below which a panel is relatively higher [inch]."""
+LEAST_HEIGHT = 0.8
+"""Least height of a panel over its usual one [1]: titles and legends take no less room in a narrow figure."""
 
 _UNDATED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -166,5 +166,5 @@ def _size(usual: tuple[float, float], size: str | None) -> tuple[float, float, d
     if size is None:
         return (*usual, {})
     width, font = WIDTHS[size]
-    height = usual[1] * width / usual[0] * (1.3 if width < NARROW else 1.0)
+    height = usual[1] * max(width / usual[0], LEAST_HEIGHT)
     return width, height, {"font.size": font}

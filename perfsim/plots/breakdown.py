@@ -54,21 +54,21 @@ def breakdown(result: Plotted, *, ax: Axes | None = None) -> Axes:
     data = _breakdown(result)
     bars = [_grouped(bar) for bar in data.aspects["kind"]]
     groups = [group for group in GROUPS if any(group in bar for bar in bars)]
-    return _draw(data.titles, bars, groups, group_colour, "kind", ax)
+    return _draw(data, bars, groups, group_colour, "kind", ax)
 
 
 def breakdown_by_bound(result: Plotted, *, ax: Axes | None = None) -> Axes:
     """Draw the runtime by what bounds each kernel: compute, memory, network, or overhead; as :func:`breakdown`."""
     data = _breakdown(result)
     parts = [part for part in _BOUND if part in data.parts("bound")]
-    return _draw(data.titles, data.aspects["bound"], parts, _bound_colour, "bound", ax)
+    return _draw(data, data.aspects["bound"], parts, _bound_colour, "bound", ax)
 
 
 def breakdown_by_phase(result: Plotted, *, ax: Axes | None = None) -> Axes:
     """Draw the runtime by phase, in their order; as :func:`breakdown`."""
     data = _breakdown(result)
     parts = data.parts("phase")
-    return _draw(data.titles, data.aspects["phase"], parts, partial(_phase_colour, parts), "phase", ax)
+    return _draw(data, data.aspects["phase"], parts, partial(_phase_colour, parts), "phase", ax)
 
 
 VIEWS: Mapping[str, Any] = MappingProxyType(
@@ -102,13 +102,21 @@ def _phase_colour(parts: Sequence[str], part: str, look: Look) -> Any:
     return look.shade(COLOURS[parts.index(part) % len(COLOURS)])
 
 
+def _heading(data: Breakdown) -> list[str]:
+    """What is drawn, and on what all of it runs."""
+    of = "" if len(data.titles) == 1 else f" of {len(data.titles)} predictions"
+    first, *more = data.heading or ("",)
+    return [f"where the time{of} goes{first and ': '}{first}", *more]
+
+
 def _draw(
-    titles: Sequence[str], bars: Sequence[Mapping[str, Any]], parts: Sequence[str], colour_of: Any, aspect: str,
+    data: Breakdown, bars: Sequence[Mapping[str, Any]], parts: Sequence[str], colour_of: Any, aspect: str,
     ax: Axes | None,
 ) -> Axes:  # fmt: skip
     """Horizontal bars, the first on top; a share stands in its piece where it fits, the total behind the bar."""
     from matplotlib.patches import Patch
 
+    titles = data.titles
     ax, look = canvas(ax, (SIZE[0], SIZE[1] + ROW * (len(titles) - 1)))
     totals = [sum(bar.values()) for bar in bars]
     scale = scale_of(max(totals), "s")
@@ -117,9 +125,8 @@ def _draw(
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlabel(f"predicted time by {aspect} [{scale.unit}]")
-    of = titles[0] if len(titles) == 1 else f"{len(titles)} predictions"
     handles = [Patch(facecolor=colour_of(part, look), label=part) for part in parts]
-    captioned(ax, look, f"where the time of {of} goes", handles=handles)
+    captioned(ax, look, *_heading(data), handles=handles)
     points = width_of(ax) / (1.15 * max(totals) / scale.factor)
     lefts = [0.0] * len(bars)
     for part in parts:
@@ -133,6 +140,7 @@ def _draw(
                         color=look.over(fill))  # fmt: skip
         lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
     for row, total in enumerate(totals):
-        ax.annotate(f"{total / scale.factor:.3g} {scale.unit}", (lefts[row], row), xytext=(3, 0), fontsize=small(),
+        own = scale_of(total, "s")
+        ax.annotate(f"{total / own.factor:.3g} {own.unit}", (lefts[row], row), xytext=(3, 0), fontsize=small(),
                     textcoords="offset points", va="center", color=look.ink)  # fmt: skip
     return ax

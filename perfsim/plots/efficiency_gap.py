@@ -8,30 +8,37 @@ from math import log10
 from typing import TYPE_CHECKING, Any
 
 from perfsim.plots.frame import CHARACTER, captioned, scale_of, small
-from perfsim.plots.labels import Box, place
+from perfsim.plots.labels import Box, leader, place
 from perfsim.plots.style import COLOURS, Look, canvas, extent_of, figure_of, laid_out
 from perfsim.prediction.gap import GapPoint, Rated, Results, gap_points_of_any, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SIZE", "efficiency_gap", "efficiency_gap_data", "family_colours", "labels", "scaled_axes", "where"]
+__all__ = [
+    "SIZE", "efficiency_gap", "efficiency_gap_data", "family_colours", "labels", "markers_of", "remarks_of",
+    "scaled_axes", "series_handles", "where",
+]  # fmt: skip
 
 SIZE = (7.0, 4.2)
 """Size of a figure of its own [inch]."""
 
 WITHOUT = "no accuracy is known: the models stand at their parameters"
 
+EDGE = 4.0
+"""Least distance of a label from the edge of the axes [pt]."""
+
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+"""Markers of families, or of settings where there are several."""
 
 
 def efficiency_gap_data(result: Results) -> dict[str, Any]:
     """What :func:`efficiency_gap` draws: models with family, accuracy and its source, ideal and actual time [s]."""
     points = gap_points_of_any(result)
-    return {"models": [point.to_dict() for point in points], "remarks": _remarks(points)}
+    return {"models": [point.to_dict() for point in points], "remarks": remarks_of(points)}
 
 
-def _remarks(points: Sequence[GapPoint]) -> list[str]:
+def remarks_of(points: Sequence[GapPoint]) -> list[str]:
     """What a reader must know about the heights of the points."""
     return [WITHOUT] if any(point.accuracy is None for point in points) else []
 
@@ -40,7 +47,8 @@ def efficiency_gap(result: Results, *, ax: Axes | None = None) -> Axes:
     """Draw accuracy over time per sample: hollow is the ideal latency, filled the predicted one.
 
     The line between the two of a model is its gap, one over the computational efficiency, on a logarithmic axis; the
-    dashed and the solid line of a family are its ideal and its actual curve. Accuracies are those declared by
+    dashed and the solid line of a family in one setting are its ideal and its actual curve; where devices, stacks or
+    jobs differ, the marker tells them apart. Accuracies are those declared by
     :class:`~perfsim.prediction.gap.Rated`, else those of the bundled table. Where none is known, as of language models,
     the models stand at their parameters instead, and the title says so. ``result`` is a list of predictions, or one.
 
@@ -61,13 +69,14 @@ def efficiency_gap(result: Results, *, ax: Axes | None = None) -> Axes:
     points = gap_points_of_any(result)
     ax, look = canvas(ax, SIZE)
     colours = family_colours(points, look)
-    markers = {family: _MARKERS[i % len(_MARKERS)] for i, family in enumerate(colours)}
+    markers = markers_of(points)
     scale = scale_of(max(point.actual for point in points), "s")
     scaled_axes(ax, points, [time for p in points for time in (p.ideal, p.actual)], scale, look)
-    handles = _handles(colours, markers, look)
-    captioned(ax, look, f"efficiency gap, {where(result)}", *_remarks(points), handles=handles)
-    for family, colour in colours.items():
-        _family(ax, [p for p in points if p.family == family], scale.factor, colour, markers[family])
+    handles = [*series_handles(colours, markers, look, linewidth=1.2), *_handles(look)]
+    captioned(ax, look, f"efficiency gap, {where(result)}", *remarks_of(points), handles=handles)
+    for family, setting in _series(points):
+        some = [p for p in points if (p.family, p.setting) == (family, setting)]
+        _family(ax, some, scale.factor, colours[family], markers[family, setting])
     laid_out(ax)
     labels(ax, points, scale.factor, colours, look, _text, _curves(points, scale.factor))
     return ax
@@ -77,6 +86,37 @@ def family_colours(points: Sequence[GapPoint], look: Look) -> dict[str, Any]:
     """Colour of each family of models, in the order of the points."""
     families = dict.fromkeys(point.family for point in points)
     return {family: look.shade(COLOURS[i % len(COLOURS)]) for i, family in enumerate(families)}
+
+
+def _series(points: Sequence[GapPoint]) -> list[tuple[str, str]]:
+    """Family and setting of points that one line joins."""
+    return list(dict.fromkeys((point.family, point.setting) for point in points))
+
+
+def markers_of(points: Sequence[GapPoint]) -> dict[tuple[str, str], str]:
+    """Marker by family and setting: of the setting if there are several, else of the family."""
+    settings, families = (list(dict.fromkeys(getattr(p, name) for p in points)) for name in ("setting", "family"))
+    orders = [families.index(f) if len(settings) == 1 else settings.index(s) for f, s in _series(points)]
+    return {each: _MARKERS[i % len(_MARKERS)] for each, i in zip(_series(points), orders, strict=True)}
+
+
+def series_handles(
+    colours: dict[str, Any], markers: dict[tuple[str, str], str], look: Look, linewidth: float = 0.0
+) -> list[Any]:
+    """Legend of the families and, where there are several, of the settings."""
+    from matplotlib.lines import Line2D
+
+    settings = dict.fromkeys(setting for _, setting in markers)
+    several = len(settings) > 1
+    rows = [(f, c, "" if several else next(m for (g, _), m in markers.items() if g == f)) for f, c in colours.items()]
+    if several:
+        rows += [(s, look.faint, next(m for (_, t), m in markers.items() if s == t)) for s in settings]
+    width = {True: max(linewidth, 2.0), False: linewidth}
+    return [
+        Line2D([], [], color=c, marker=m or "none", linewidth=width[not m] if c != look.faint else 0.0, markersize=4,
+               label=label)
+        for label, c, m in rows
+    ]  # fmt: skip
 
 
 def scaled_axes(ax: Any, points: Sequence[GapPoint], times: Sequence[float], scale: Any, look: Look) -> None:
@@ -105,8 +145,8 @@ def _scaled_heights(ax: Any, points: Sequence[GapPoint]) -> None:
     from matplotlib.ticker import EngFormatter, NullFormatter
 
     low, high = (pick(point.height for point in points) for pick in (min, max))
-    if _remarks(points):
-        ax.set(yscale="log", ylim=(low / 1.5, high * 1.5), ylabel="parameters")
+    if remarks_of(points):
+        ax.set(yscale="log", ylim=(low / 1.5, high * 1.5), ylabel="parameters, for want of an accuracy")
         ax.yaxis.set_major_formatter(EngFormatter())
         ax.yaxis.set_minor_formatter(NullFormatter() if high > 10 * low else EngFormatter())
         return
@@ -123,17 +163,15 @@ def where(result: Results) -> str:
     return ", ".join([*devices, *stacks])
 
 
-def _handles(colours: dict[str, Any], markers: dict[str, str], look: Look) -> list[Any]:
+def _handles(look: Look) -> list[Any]:
+    """Legend of hollow and filled points."""
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], color=colour, marker=markers[family], linewidth=1.2, markersize=4, label=family)
-        for family, colour in colours.items()
+    dot: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 4, "color": look.faint}
+    return [
+        Line2D([], [], markerfacecolor="none", label="hollow: ideal, work at the peak", **dot),
+        Line2D([], [], label="filled: predicted", **dot),
     ]
-    ideal: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 4, "color": look.faint}
-    handles.append(Line2D([], [], markerfacecolor="none", label="ideal: work at the peak", **ideal))
-    handles.append(Line2D([], [], label="predicted", **ideal))
-    return handles
 
 
 def _family(ax: Any, points: Sequence[GapPoint], factor: float, colour: Any, marker: str) -> None:
@@ -163,17 +201,20 @@ def labels(
         return float(spot[0]), float(spot[1])
 
     size = small()
-    room = Box(0, 0, *extent_of(ax))
+    width, height = extent_of(ax)
+    room = Box(EDGE, EDGE, width - EDGE, height - EDGE)
     actual = [(p.actual / factor, p.height) for p in points]
     spots = [at(*spot) for curve in [*curves, actual] for spot in curve]
     taken = [Box(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
-    lines = _sampled(curves, at)
+    lines, leaders = _sampled(curves, at), list[list[Box]]()
     for point in sorted(points, key=lambda p: -p.height):
         anchor = at(point.actual / factor, point.height)
         text = text_of(point)
         extent = (len(text) * size * CHARACTER, size * 1.15)
-        box, far = place(anchor, extent, 4.0, taken, room, lambda b: _covered(b, lines))
+        box, far = place(anchor, extent, 4.0, taken, room, lambda b: _covered(b, lines), spots[-len(points) :],
+                         leaders)  # fmt: skip
         taken.append(box)
+        leaders += [leader(anchor, box)] if far else []
         shift = ((box.left + box.right) / 2 - anchor[0], (box.bottom + box.top) / 2 - anchor[1])
         ax.annotate(
             text, (point.actual / factor, point.height), xytext=shift, textcoords="offset points",
@@ -183,17 +224,16 @@ def labels(
 
 
 def _text(point: GapPoint) -> str:
-    """What is left of the name behind that of the family, and the gap."""
-    name = point.title.removeprefix(point.family).lstrip("-") or point.title
+    """What tells the model apart, and the gap."""
     digits = 2 if point.gap < 2 else 1 if point.gap < 10 else 0
-    return f"{name} ×{point.gap:.{digits}f}"
+    return f"{point.title} ×{point.gap:.{digits}f}"
 
 
 def _curves(points: Sequence[GapPoint], factor: float) -> list[list[tuple[float, float]]]:
     """Corners of every line of the figure: the gaps of models, the curves of families."""
     curves = [[(getattr(p, name) / factor, p.height) for name in ("ideal", "actual")] for p in points]
-    for family in dict.fromkeys(point.family for point in points):
-        order = sorted((p for p in points if p.family == family), key=lambda p: p.height)
+    for each in _series(points):
+        order = sorted((p for p in points if (p.family, p.setting) == each), key=lambda p: p.height)
         curves += [[(getattr(p, name) / factor, p.height) for p in order] for name in ("ideal", "actual")]
     return curves
 

@@ -33,6 +33,9 @@ def small() -> float:
     return min(7.0, 0.85 * float(rcParams["font.size"]))
 
 
+LIFT = 7.0
+"""Height above the axes of names of phases that stand beside their own [pt]."""
+
 CHARACTER = 0.56
 """Mean width of a character over the font size."""
 
@@ -73,7 +76,7 @@ def width_of(ax: Any) -> float:
 
 def room_above(phases: Iterable[str]) -> float:
     """Room between the axes and the title [pt]: the names of the phases stand there if there are several."""
-    return 6.0 if len(set(phases)) < 2 else 6.0 + small()
+    return 6.0 if len(set(phases)) < 2 else 6.0 + LIFT + small()
 
 
 def captioned(
@@ -148,16 +151,34 @@ def beside(ax: Any, notes: Sequence[tuple[float, str, Any]]) -> None:
 
 
 def phase_borders(ax: Any, spans: Sequence[tuple[str, float]], end: float, look: Look) -> None:
-    """Borders between phases, and their names above the axes where they are wide enough; spans: (phase, start)."""
+    """Borders between phases, and their names above the axes; spans: (phase, start).
+
+    Names of narrow phases stand beside their own with a line to it; if all are too many, those of the widest stay.
+    """
     firsts = [span for i, span in enumerate(spans) if i == 0 or span[0] != spans[i - 1][0]]
     if len(firsts) < 2:
         return
-    room = extent_of(ax)[0] / end
-    for (name, left), right in zip(firsts, [*(start for _, start in firsts[1:]), end], strict=True):
-        if left:
-            ax.axvline(left, color=look.ink, linewidth=0.6, linestyle=(0, (2, 2)), label="_phase", zorder=4)
-        if (right - left) * room > len(name) * small() * CHARACTER:
-            ax.annotate(
-                name, ((left + right) / 2, 1.0), xycoords=ax.get_xaxis_transform(), xytext=(0, 2), ha="center",
-                textcoords="offset points", va="bottom", fontsize=small(), color=look.ink,
-            )  # fmt: skip
+    for _, left in firsts[1:]:
+        ax.axvline(left, color=look.ink, linewidth=0.6, linestyle=(0, (2, 2)), label="_phase", zorder=4)
+    whole = extent_of(ax)[0]
+    ends = [*(start for _, start in firsts[1:]), end]
+    named = [
+        (name, left * whole / end, right * whole / end, (len(name) + 2) * small() * CHARACTER)
+        for (name, left), right in zip(firsts, ends, strict=True)
+    ]
+    while sum(width for *_, width in named) > whole and len(named) > 1:
+        named.remove(min(named, key=lambda phase: phase[2] - phase[1]))
+    places = spread([(left + right) / 2 for _, left, right, _ in named], [phase[3] for phase in named], 0.0, whole)
+    for (name, left, right, _), place in zip(named, places, strict=True):
+        _phase_name(ax, name, (left, right), place, whole, look)
+
+
+def _phase_name(ax: Any, name: str, span: tuple[float, float], place: float, whole: float, look: Look) -> None:
+    """The name of a phase at ``place`` above the axes, with a line if its ``span`` is elsewhere [pt]."""
+    middle = (span[0] + span[1]) / 2
+    aside = not span[0] <= place <= span[1]
+    ax.annotate(
+        name, (middle / whole, 1.0), xycoords="axes fraction", xytext=(place - middle, LIFT if aside else 2),
+        ha="center", textcoords="offset points", va="bottom", fontsize=small(), color=look.ink, annotation_clip=False,
+        arrowprops={**_LEADER, "relpos": (0.5, 0), "color": look.ink} if aside else None,
+    )  # fmt: skip

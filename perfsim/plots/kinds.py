@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -29,12 +29,19 @@ GROUPS: Mapping[str, tuple[int | None, tuple[str, ...]]] = MappingProxyType(
         "element-wise": (3, ("elementwise", "dropout", "update", "cross-entropy", *FUNCTIONS)),
         OTHER: (5, ()),
         "link": (None, ("collective", "all-reduce", "all-gather", "send-receive", "reduce-scatter", "all-to-all")),
-        "host": (None, ("host", "bubble")),
+        "pipeline bubble": (None, ("bubble",)),
+        "host": (None, ("host",)),
     }
 )  # fmt: skip
 """Group → index of its colour (None: a grey) and its kinds, in the order of legends."""
 
 _GROUP_OF = {kind: group for group, (_, kinds) in GROUPS.items() for kind in kinds}
+
+
+_GREYS: Mapping[str, Callable[[Look], Any]] = MappingProxyType(
+    {"link": lambda look: look.far, "pipeline bubble": lambda look: look.idle, "host": lambda look: look.faint}
+)
+"""Greys of the groups without a colour."""
 
 
 def group_of(kind: str) -> str:
@@ -48,7 +55,7 @@ def group_colour(group: str, look: Look) -> Any:
 
     index = GROUPS[group][0]
     if index is None:
-        return look.faint if group == "host" else to_rgb(look.far)
+        return to_rgb(_GREYS[group](look))
     return look.shade(COLOURS[index])
 
 

@@ -17,16 +17,27 @@ if TYPE_CHECKING:
 
 __all__ = ["SIZE", "memory_timeline", "memory_timeline_data"]
 
-SIZE = (7.0, 3.2)
+SIZE = (7.0, 3.5)
 """Size of a figure of its own [inch]."""
 
 _COLOUR: Mapping[str, int] = MappingProxyType(
-    {"weights": 0, "gradients": 6, "optimizer_states": 7, "kv_cache": 2, "activations": 4, "workspace": 3}
-)
+    {
+        "weights": 0, "gradients": 6, "optimizer_states": 7, "kv_cache": 2, "saved_activations": 5, "activations": 4,
+        "workspace": 3,
+    }
+)  # fmt: skip
 """Colour of each part of the memory."""
+
+_LABEL: Mapping[str, str] = MappingProxyType(
+    {"kv_cache": "KV cache", "saved_activations": "activations saved for backward", "activations": "living activations"}
+)
+"""Names of parts that are not their own."""
 
 ROOM = 1.15
 """Height of the figure over the highest line [1]."""
+
+ALIKE = 0.005
+"""Relative difference below which two amounts of memory are the same to a reader."""
 
 NEAR = 4.0
 """Capacity over the largest need [1] up to which its line is in the figure; else a note says how far up it is."""
@@ -57,7 +68,8 @@ def memory_timeline(result: Prediction, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(f"predicted time [{time.unit}]")
     ax.set_ylabel(f"memory per device [{size.unit}]")
     title, pad = f"{line.model}, {line.device}, {line.stack} stack", room_above(moment.phase for moment in line.moments)
-    captioned(ax, look, title, _verdict(line), handles=_handles(line, look), pad=pad)
+    lines, handles = (title, result.job.words, _verdict(line)), _handles(line, look)
+    captioned(ax, look, *lines, handles=handles, note=_reserved(line), pad=pad)
     laid_out(ax)
     edges = [moment.start / time.factor for moment in line.moments] + [end / time.factor]
     below = [0.0] * len(line.moments)
@@ -90,11 +102,19 @@ def _verdict(line: MemoryTimeline) -> str:
     return f"{need} of {text}, {percent(total / line.capacity)}" if fits else f"does not fit: {need}, {text} there"
 
 
+def _reserved(line: MemoryTimeline) -> str | None:
+    """What a prediction says is needed, where its parts are at their largest at different times."""
+    if line.reserved < (1 + ALIKE) * line.peak.total:
+        return None
+    unit = scale_of(line.reserved, "B")
+    return f"every part at its largest, as a prediction counts: {line.reserved / unit.factor:.3g} {unit.unit}"
+
+
 def _handles(line: MemoryTimeline, look: Look) -> list[Any]:
     from matplotlib.patches import Patch
 
     return [
-        Patch(facecolor=look.shade(COLOURS[_COLOUR[part]]), label=part.replace("_", " ").replace("kv", "KV"))
+        Patch(facecolor=look.shade(COLOURS[_COLOUR[part]]), label=_LABEL.get(part, part.replace("_", " ")))
         for part in line.parts
     ]
 
@@ -108,13 +128,15 @@ def _capacity(ax: Any, line: MemoryTimeline, size: Any, shown: bool, look: Look)
 
 
 def _peak(ax: Any, peak: Moment, factors: tuple[float, float], look: Look) -> None:
-    """A mark on the fullest moment, with its name on the side that has room."""
+    """A mark on the fullest moment, and above it its name, both within the axes."""
     x, y = (peak.start + peak.end) / 2 / factors[0], float(peak.total) / factors[1]
-    ax.plot([x], [y], marker="v", markersize=4, color=look.ink, label="_peak", zorder=6)
-    left, right = ax.get_xlim()
-    room = extent_of(ax)[0] * (right - x) / (right - left)
-    fits = room > (len(peak.name) + 2) * small() * CHARACTER
+    wide, tall = extent_of(ax)
+    text, above = f"fullest: {peak.phase}, {peak.name}", min((2.2 * small() + 3) / tall, 0.5)
+    ax.set_ylim(top=max(ax.get_ylim()[1], y / (1 - above)))
+    ax.plot([x], [y], marker="v", markersize=4, color=look.ink, label="_peak", zorder=6, clip_on=False)
+    at = x / ax.get_xlim()[1] * wide
+    shift = max(min(5.0, wide - at - (len(text) + 1) * small() * CHARACTER), 3 - at)
     ax.annotate(
-        peak.name, (x, y), xytext=(5 if fits else -5, 3), textcoords="offset points", fontsize=small(), color=look.ink,
-        ha="left" if fits else "right", va="bottom", zorder=6,
+        text, (x, y), xytext=(shift, 4), textcoords="offset points", fontsize=small(), color=look.ink, ha="left",
+        va="bottom", zorder=6,
     )  # fmt: skip

@@ -14,8 +14,26 @@ def stacked(
     """One panel per result and way to draw it, one below the other; the result is their axes.
 
     Of several ways to draw one result, the first carries the title; one_legend: the last one's legend explains all.
+    Several panels are drawn twice: labels go where there is room, which is only known when all panels have theirs.
     """
+    axes = _panels(figure, results, draws, one_legend)
+    if len(axes) > 1:
+        figure.get_layout_engine().execute(figure)
+        places = [ax.get_position() for ax in axes]
+        figure.clear()
+        figure.set_layout_engine("none")
+        axes = _panels(figure, results, draws, one_legend, places)
+    return axes
+
+
+def _panels(
+    figure: Any, results: Sequence[Any], draws: Sequence[Callable[..., Any]], one_legend: bool,
+    places: Sequence[Any] = (),
+) -> list[Any]:  # fmt: skip
+    """All panels, at ``places`` if they are given."""
     axes = figure.subplots(len(results) * len(draws), 1, squeeze=False)[:, 0]
+    for ax, place in zip(axes, places, strict=False):
+        ax.set_position(place)
     for index, result in enumerate(results):
         panels = axes[index * len(draws) : (index + 1) * len(draws)]
         for ax, draw in zip(panels, draws, strict=True):

@@ -7,7 +7,7 @@ from math import log10
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.frame import legend_at
+from perfsim.plots.frame import captioned, legend_at
 from perfsim.plots.labels import spread
 from perfsim.plots.roofline_frame import (
     CHARACTER,
@@ -52,7 +52,8 @@ def roofline(result: Plotted, *, sparse: bool = False, ax: Axes | None = None) -
 
     A rising line is a memory level (thick: main memory), a level one a peak by unit and number format (thick: one that
     the kernels use). A point is a kernel: operational intensity against main memory over the performance that one
-    device achieves, area by share of the time, shape by phase, colour by kind; of several predictions, by prediction.
+    device achieves, area by share of the time, shape by phase, colour by group of kinds; of several predictions, by
+    prediction.
     sparse: also draw the peaks with structured sparsity, dashed; no kernel reaches them without sparse weights.
     Kernels without FLOPs or traffic have no place here; the legend says how much time they take.
 
@@ -133,7 +134,7 @@ def _ceilings(ax: Axes, data: dict[str, Any], colours: list[Any], look: Look) ->
             label=f"_{device['name']} {ceiling['unit']} {ceiling['formats'][0]}",
         )  # fmt: skip
         text = ax.annotate(
-            prefix(data["devices"], index) + _ceiling_text(ceiling, *_unit(data)), (1, ceiling["peak"]),
+            prefix(data["devices"], index) + _ceiling_text(ceiling), (1, ceiling["peak"]),
             xycoords=ax.get_yaxis_transform(), xytext=(12, 0), textcoords="offset points", fontsize=SMALL,
             va="center", color=colour, fontweight="bold" if ceiling["used"] else "normal", annotation_clip=False,
             arrowprops={**LEADER, "color": colour, "relpos": (0, 0.5)},
@@ -150,21 +151,21 @@ def _spread_peaks(names: list[Any], data: dict[str, Any], frame: Frame) -> None:
         text.xyann = (12, height - at)
 
 
-def _ceiling_text(ceiling: dict[str, Any], factor: float, unit: str) -> str:
+def _ceiling_text(ceiling: dict[str, Any]) -> str:
+    factor, unit = _unit(ceiling["peak"])
     formats = ", ".join(dict.fromkeys(_SHORT.get(name, name) for name in ceiling["formats"]))
     return f"{ceiling['unit']} {formats}: {ceiling['peak'] / factor:.4g} {unit}"
 
 
-def _unit(data: dict[str, Any]) -> tuple[float, str]:
-    """Factor and name of the unit of performance in which the highest peak is at least 1."""
-    top = max(device["ceilings"][0]["peak"] for device in data["devices"])
-    return next((factor, unit) for factor, unit in _PREFIXES if top >= factor or factor == 1.0)
+def _unit(peak: float) -> tuple[float, str]:
+    """Factor and name of the unit of performance in which a peak is at least 1."""
+    return next((factor, unit) for factor, unit in _PREFIXES if peak >= factor or factor == 1.0)
 
 
 def _scales(ax: Axes, data: dict[str, Any], look: Look) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    factor, unit = _unit(data)
+    factor, unit = _unit(max(device["ceilings"][0]["peak"] for device in data["devices"]))
     for axis, scale in ((ax.xaxis, 1.0), (ax.yaxis, factor)):
         axis.set_major_locator(LogLocator(base=10, numticks=30))
         axis.set_minor_locator(LogLocator(base=10, subs=range(2, 10), numticks=300))
@@ -177,12 +178,12 @@ def _scales(ax: Axes, data: dict[str, Any], look: Look) -> None:
     names = [device["name"] for device in data["devices"]]
     title = " and ".join(names) if len(names) < 3 else f"{len(names)} devices"
     predictions = data["predictions"]
-    ax.set_title(predictions[0].replace(": ", "\n", 1) if len(predictions) == 1 else f"roofline of {title}", loc="left")
+    captioned(ax, look, *(predictions[0].split(": ", 1) if len(predictions) == 1 else [f"roofline of {title}"]))
 
 
 def _tick(value: float) -> str:
     """``0.01``, ``1``, ``1000``; powers of ten only where that is shorter."""
-    return f"{value:g}" if 1e-4 <= value < 1e5 else f"$10^{{{round(log10(value))}}}$"
+    return f"{value:g}" if 9e-4 <= value < 1e5 else f"$10^{{{round(log10(value))}}}$"
 
 
 def _legend(ax: Axes, data: dict[str, Any], colours: list[Any], fills: dict[Any, Any], look: Look) -> None:

@@ -107,7 +107,8 @@ def _mark_used(ceilings: list[dict[str, Any]], p: Prediction) -> None:
         for cost, _ in phase.kernels:
             unit = "matrix" if cost.matrix else "vector"
             near = [c for c in ceilings if abs(c["peak"] / cost.peak - 1) <= SAME]
-            for ceiling in [c for c in near if c["unit"] == unit] or near:
+            own = [c for c in near if str(cost.dtype) in c["formats"]] or near
+            for ceiling in [c for c in own if c["unit"] == unit] or own:
                 ceiling["used"] = True
 
 

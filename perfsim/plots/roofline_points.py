@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log10
+from math import hypot, log10
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from perfsim.plots.labels import Box, place
+from perfsim.plots.kinds import group_colour, group_of, groups_in
+from perfsim.plots.labels import Box, leader, place
 from perfsim.plots.roofline_frame import CHARACTER, LINE, SMALL, Frame, fastest, prefix
-from perfsim.plots.style import COLOURS, Look, kind_colours
+from perfsim.plots.style import COLOURS, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,18 +30,15 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def fills_of(data: dict[str, Any], look: Look) -> dict[Any, Any]:
-    """Colour of the points by kind, or by prediction where there are several."""
+    """Colour of the points by group of kinds, or by prediction where there are several."""
     if len(data["predictions"]) > 1:
         return {i: look.shade(COLOURS[i % len(COLOURS)]) for i in range(len(data["predictions"]))}
-    time: dict[str, float] = {}
-    for row in data["kernels"]:
-        time[row["kind"]] = time.get(row["kind"], 0.0) + row["share"]
-    return kind_colours(sorted(time, key=lambda kind: -time[kind]), look)
+    return {group: group_colour(group, look) for group in groups_in(row["kind"] for row in data["kernels"])}
 
 
 def key_of(data: dict[str, Any], row: dict[str, Any]) -> Any:
-    """What decides the colour of a kernel's point: its kind, or its prediction where there are several."""
-    return row["prediction"] if len(data["predictions"]) > 1 else row["kind"]
+    """What decides the colour of a kernel's point: the group of its kind, or its prediction where there are several."""
+    return row["prediction"] if len(data["predictions"]) > 1 else group_of(row["kind"])
 
 
 def markers_of(data: dict[str, Any]) -> dict[str, str]:
@@ -69,13 +67,18 @@ def name_points(ax: Axes, data: dict[str, Any], frame: Frame, look: Look) -> Non
     """Names of the kernels that take much of the time; those in one place share a label."""
     taken = [_disc(frame, row) for row in data["kernels"]]
     room = Box(2.0, 2.0, (frame.x1 - frame.x0) * frame.scale - 2, (frame.y1 - frame.y0) * frame.scale - 2)
-    for rows in _clusters(data, frame):
+    clusters = _clusters(data, frame)
+    leaders: list[list[Box]] = []
+    spots = [frame.at(row["operational_intensity"], row["performance"]) for row in data["kernels"]]
+    for rows in clusters:
         text = _cluster_text(data, rows)
         anchor = frame.at(rows[0]["operational_intensity"], rows[0]["performance"])
         size = (len(text) * SMALL * CHARACTER, SMALL * LINE)
         reach = (area_of(rows[0]["share"]) ** 0.5) / 2
-        box, far = place(anchor, size, reach, taken, room, lambda b: _crossings(b, data, frame))
+        others = [spot for spot in spots if hypot(spot[0] - anchor[0], spot[1] - anchor[1]) > SMALL]
+        box, far = place(anchor, size, reach, taken, room, lambda b: _crossings(b, data, frame), others, leaders)
         taken.append(box)
+        leaders += [leader(anchor, box)] if far else []
         shift = ((box.left + box.right) / 2 - anchor[0], (box.bottom + box.top) / 2 - anchor[1])
         line = {**LEADER, "color": look.faint, "shrinkB": reach}
         ax.annotate(
@@ -119,7 +122,8 @@ def _cluster_text(data: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     names = [row["name"].removeprefix("layer.") for row in rows]
     rest = f" +{len(names) - 2}" if len(names) > 2 else ""
     device, share = prefix(data["devices"], rows[0]["device"]), sum(row["share"] for row in rows)
-    return f"{device}{', '.join(names[:2])}{rest} {100 * share:.0f} %"
+    phase = f"{rows[0]['phase']}: " if len(markers_of(data)) > 1 else ""
+    return f"{device}{phase}{', '.join(names[:2])}{rest} {100 * share:.0f} %"
 
 
 def _crossings(box: Box, data: dict[str, Any], frame: Frame) -> int:

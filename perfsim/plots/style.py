@@ -11,20 +11,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "COLOURS", "DARK", "LIGHT", "SIZES", "Look", "canvas", "extent_of", "figure_of", "kind_colours", "laid_out",
-    "look_of",
+    "COLOURS", "DARK", "LIGHT", "SIZES", "Look", "canvas", "extent_of", "figure_of", "laid_out", "look_of",
 ]  # fmt: skip
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#882255", "#f0e442")
 """Colours that people with a colour vision deficiency can tell apart (Okabe and Ito first)."""
-
-_KINDS: Mapping[str, int] = MappingProxyType(
-    {
-        "linear": 0, "attention": 1, "norm": 2, "elementwise": 3, "experts": 4, "conv": 4, "embedding": 5, "pool": 6,
-        "depthwise-conv": 7,
-    }
-)  # fmt: skip
-"""Colour of the usual kinds of kernels, so that they are the same in every figure."""
 
 _COMMON: Mapping[str, Any] = MappingProxyType(
     {"font.size": 9.0, "axes.titlesize": 10.0, "svg.hashsalt": "perfsim", "legend.frameon": False}
@@ -78,6 +69,11 @@ class Look:
         """Fill of communication: neither a kind of kernel nor the host."""
         return "#c4c8cf" if self.dark else "#35383d"
 
+    @property
+    def idle(self) -> str:
+        """Fill of time in which a device waits for others."""
+        return "#55585f" if self.dark else "#b3b3b3"
+
     def over(self, fill: Any) -> Any:
         """Black or white, whichever is readable on ``fill``."""
         red, green, blue = fill if isinstance(fill, tuple) else (0.5, 0.5, 0.5)
@@ -98,17 +94,6 @@ def look_of(ax: Axes) -> Look:
     rgb = to_rgb(paper) if paper[3] else to_rgb(figure_of(ax).get_facecolor())
     dark = sum(rgb) < 1.5
     return Look(rgb, _INK if dark else "#111111", "#8a8f98" if dark else "#6b6b6b", dark)
-
-
-def kind_colours(kinds: list[str], look: Look) -> dict[str, Any]:
-    """Colour by kind of kernel; beyond the palette the rest shares the faint colour."""
-    used = {_KINDS[kind] for kind in kinds if kind in _KINDS}
-    free = [index for index in range(len(COLOURS)) if index not in used]
-    colours: dict[str, Any] = {}
-    for kind in kinds:
-        index = _KINDS[kind] if kind in _KINDS else free.pop(0) if free else None
-        colours[kind] = look.faint if index is None else look.shade(COLOURS[index])
-    return colours
 
 
 def figure_of(ax: Axes) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SIZE", "VIEWS", "waterline", "waterline_data"]
 
-SIZE = (7.0, 3.6)
+SIZE = (7.0, 3.8)
 """Size of one view [inch]."""
 
 HIGHEST = 2.0

@@ -95,7 +95,7 @@ def headed(
     """Model, devices and stack above the axes with the efficiency that is attainable, the legend below them."""
     places = ", ".join(dict.fromkeys(_place(line) for line in lines))
     title, pad = f"{lines[0].model}, {places}, {lines[0].stack} stack", room_above(kernel.phase for kernel in kernels)
-    captioned(ax, look, title, *_verdicts(lines), handles=legend, note=note, pad=pad)
+    captioned(ax, look, title, lines[0].job, *_verdicts(lines), handles=legend, note=note, pad=pad)
 
 
 def _place(line: Waterline) -> str:

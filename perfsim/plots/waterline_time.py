@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["waterline_time"]
 
-SIZE = (7.0, 3.6)
+SIZE = (7.0, 3.8)
 """Size of a figure of its own [inch]."""
 
 ALIKE = 0.01

@@ -10,6 +10,7 @@ from typing import Any
 from perfsim.catalog.accuracy import Accuracy, accuracies
 from perfsim.costs.waterline import efficiency_gap
 from perfsim.errors import InputError, checked_type
+from perfsim.prediction.breakdown import settings_of, titles_of
 from perfsim.prediction.prediction import Prediction
 from perfsim.quantities.numbers import Number
 
@@ -19,7 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-_FAMILY = re.compile(r"(?:wide-|tf-)?[a-z]+(?:v\d+)?")
+_FAMILY = re.compile(r"(?:wide-|tf-)?[a-z]+?(?:v\d+)?(?![a-z])")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +41,10 @@ Results = Sequence[Rated | Prediction] | Rated | Prediction
 class GapPoint:
     """A model between its ideal and its actual latency, per sample [s].
 
-    title: what tells it apart; family; accuracy [1] and its source, None and "" where none is known; ideal: matrix work
-    over the matrix peak of all devices; actual: predicted runtime; batch: samples that share the runtime; sample: what
-    one is, e.g. ``image``; parameters [1].
+    title: the model, and what else tells it apart; setting: the latter alone, the same for points to compare; family;
+    accuracy [1] and its source, None and "" where none is known; ideal: matrix work over the matrix peak of all
+    devices; actual: predicted runtime; batch: samples that share the runtime; sample: what one is, e.g. ``image``;
+    parameters [1].
     """
 
     title: str
@@ -54,6 +56,7 @@ class GapPoint:
     actual: Number
     sample: str = "sample"
     parameters: Number = None
+    setting: str = ""
 
     @property
     def height(self) -> float:
@@ -73,7 +76,8 @@ class GapPoint:
     def to_dict(self) -> dict[str, Any]:
         """The point as plain data in SI units."""
         names = [
-            "title", "family", "accuracy", "source", "batch", "ideal", "actual", "gap", "efficiency", "parameters",
+            "title", "setting", "family", "accuracy", "source", "batch", "ideal", "actual", "gap", "efficiency",
+            "parameters",
         ]  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
@@ -166,7 +170,9 @@ def gap_points(items: Results) -> tuple[GapPoint, ...]:
     InputError
         for an empty list, or a prediction without a known accuracy.
     """
-    return tuple(_rated_point(item if isinstance(item, Rated) else rated(item)) for item in listed(items))
+    return _told_apart(
+        [_rated_point(item if isinstance(item, Rated) else rated(item)) for item in listed(items)], items
+    )
 
 
 def gap_points_of_any(items: Results) -> tuple[GapPoint, ...]:
@@ -180,7 +186,14 @@ def gap_points_of_any(items: Results) -> tuple[GapPoint, ...]:
     found = listed(items)
     if any(isinstance(item, Rated) or isinstance(rated_if_known(item), Rated) for item in found):
         return gap_points(found)
-    return tuple(_point(p, family_of(catalogue_key(p))) for p in found if isinstance(p, Prediction))
+    return _told_apart([_point(p, family_of(catalogue_key(p))) for p in found if isinstance(p, Prediction)], items)
+
+
+def _told_apart(points: Sequence[GapPoint], items: Results) -> tuple[GapPoint, ...]:
+    """Points with titles that no other one has."""
+    predictions = [item.prediction if isinstance(item, Rated) else item for item in listed(items)]
+    names = zip(points, titles_of(predictions), settings_of(predictions), strict=True)
+    return tuple(replace(point, title=title, setting=setting) for point, title, setting in names)
 
 
 def _rated_point(item: Rated) -> GapPoint:

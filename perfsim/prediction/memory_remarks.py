@@ -10,12 +10,18 @@ __all__ = ["memory_remarks", "shortages"]
 
 
 def memory_remarks(memory: Memory, device: str) -> list[str]:
-    """What does not fit, or cannot be judged, memory by memory."""
-    remarks = [f"does not fit: {text}" for text in shortages(memory)]
+    """What does not fit, with the largest tensor, or cannot be judged, memory by memory."""
     if memory.planned is not None:
+        remarks = [f"does not fit: {text}" for text in shortages(memory)]
         if any(misfit.level == "l1" for misfit in memory.planned):
             remarks.append("layers without a tile that fits are priced with their smallest: no device can run this")
         return remarks
+    most = {misfit.level: f"{misfit.tensor}, at layer {misfit.layer}" for misfit in memory.misfits}
+    short = [name for name, used, there in memory.stores if there is not None and used > there]
+    remarks = [
+        f"does not fit: {text}; the largest tensor is {most[name or 'main memory']}"
+        for name, text in zip(short, shortages(memory), strict=True)
+    ]
     for name, _, there in memory.stores:
         where = f"the {name}" if name else "the memory"
         what = "the weights fit" if name else "it fits"
@@ -25,13 +31,11 @@ def memory_remarks(memory: Memory, device: str) -> list[str]:
 
 
 def shortages(memory: Memory) -> list[str]:
-    """What does not fit, memory by memory: how much is needed, how much is there, and the largest tensor."""
+    """What does not fit, memory by memory: how much is needed and how much is there."""
     if memory.planned is not None:
         return [str(misfit) for misfit in memory.planned]
-    most = {misfit.level: misfit for misfit in memory.misfits}
     return [
         "{} needed{} per device, {} there".format(*_apart(used, f" in {name}" if name else "", there))
-        + f"; the largest tensor is {most[name or 'main memory'].tensor}, at layer {most[name or 'main memory'].layer}"
         for name, used, there in memory.stores
         if there is not None and used > there
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryTimeline", "Moment", "memory_timeline_of"]
 
-PARTS = ("weights", "gradients", "optimizer_states", "kv_cache", "activations", "workspace")
+PARTS = ("weights", "gradients", "optimizer_states", "kv_cache", "saved_activations", "activations", "workspace")
 """Parts of the memory, from the most lasting to the most fleeting."""
 
 
@@ -81,22 +81,25 @@ def memory_timeline_of(p: Prediction) -> MemoryTimeline:
     step, with the largest activations of a step. Weights, gradients and optimizer states are there all the time.
     Caches grow with the positions that they hold, up to what the prediction reserves; those of a second network are
     there at their largest while the first one runs. Weights in a memory of their own are left out. Host time before a
-    pass, and time that is declared, lies at the start of its phase. What training saves for backward passes counts at
-    its largest all the time, and equal passes of a phase are one moment.
+    pass, and time that is declared, lies at the start of its phase. What training saves for backward passes grows in a
+    forward pass and shrinks in a backward one; what is computed again is there for one layer at a time. Where passes
+    are many, those of a phase are one moment, with all that is saved at its largest.
     """
-    lasting = {part: getattr(p.memory, part) for part in PARTS}
+    lasting = {part: getattr(p.memory, part) for part in PARTS if part != "saved_activations"}
     if p.memory.weights_in is not None:
         lasting["weights"] = 0
     longest = _longest_caches(p.costs)
     everything = sum(longest.values())
     scale = p.memory.kv_cache / everything if everything else 0  # the fullest of several pipeline stages
-    saved = saved_activations(p.costs)
     moments: list[Moment] = []
     start = 0.0
-    for cost in p.costs:
+    for cost, kept in zip(p.costs, _saved(p.costs), strict=True):
         others = everything - longest[cost.phase.network]
-        for name, runtime, cache, alive in _stretches(cost):
-            parts = {**lasting, "kv_cache": round((cache + others) * scale), "activations": saved + alive}
+        for name, runtime, cache, alive, saved in _stretches(cost, kept):
+            parts = {
+                **lasting, "kv_cache": round((cache + others) * scale), "saved_activations": saved,
+                "activations": alive,
+            }  # fmt: skip
             moments.append(Moment(name, cost.name, start, start + runtime, parts))
             start += runtime
     return MemoryTimeline(
@@ -120,25 +123,73 @@ def _longest_caches(costs: Sequence[PhaseCost]) -> dict[str, Number]:
     return longest
 
 
-def _stretches(cost: PhaseCost) -> Iterator[tuple[str, float, Number, Number]]:
-    """Name, duration [s], bytes of caches and of living activations, in order of time."""
+@dataclass(frozen=True)
+class _Saved:
+    """What is saved for backward passes when a phase begins, and at its largest [byte]; added: by kernel as it begins;
+    freed: by kernel as it ends [byte].
+    """
+
+    first: Number
+    largest: Number
+    added: Mapping[int, Number]
+    freed: Mapping[int, Number]
+
+
+def _saved(costs: Sequence[PhaseCost]) -> list[_Saved]:
+    """What each phase finds, adds and frees.
+
+    A tensor is freed by the last phase that reads it; what is computed again stays at one layer's in all phases that
+    read anything.
+    """
+    made = [{t.name for t in cost.graph.of_role(Role.SAVED) if cost.graph.producer(t.name)} for cost in costs]
+    read = [{t.name for t in cost.graph.of_role(Role.SAVED)} - own for cost, own in zip(costs, made, strict=True)]
+    sizes = [saved_activations((cost,)) for cost in costs]
+    result = []
+    for i, cost in enumerate(costs):
+        before = sum(size for size, own in zip(sizes[:i], made, strict=False) if own) if read[i] else 0
+        forward = set().union(*(own for own, names in zip(made, read, strict=True) if not names))
+        again = 0 if not read[i] else sizes[i]
+        last = (read[i] & forward) - set().union(*read[i + 1 :])
+        added = {} if read[i] else _bytes(cost, made[i], [[name for _, name in k.writes] for k in cost.lowered])
+        freed = _bytes(cost, last, [[name for _, name in k.reads] for k in reversed(cost.lowered)])
+        end = len(cost.lowered) - 1
+        largest = before + sizes[i]
+        result.append(_Saved(before + again, largest, added, {end - j: size for j, size in freed.items()}))
+    return result
+
+
+def _bytes(cost: PhaseCost, names: set[str], touched: Sequence[Sequence[str]]) -> dict[int, Number]:
+    """Bytes of tensors by the first place that names them; of those that no place names, by the first place."""
+    places = {name: i for i, each in reversed(list(enumerate(touched))) for name in each if name in names}
+    sums: dict[int, Number] = {}
+    for name in sorted(names):
+        place = places.get(name, 0)
+        sums[place] = sums.get(place, 0) + cost.graph.tensors[name].nbytes
+    return sums
+
+
+def _stretches(cost: PhaseCost, saved: _Saved) -> Iterator[tuple[str, float, Number, Number, Number]]:
+    """Name, duration [s], bytes of caches, of living and of saved activations, in order of time."""
     alive = alive_activations(cost)
     cache = _cache(cost)
     if cost.steps == 1 and cost.phase.stages == 1:
-        yield from _kernels(cost, alive, cache)
+        yield from _kernels(cost, alive, cache, saved)
         return
     if not any(is_array(value) for value in (cost.step_runtimes, cache, *alive)):
-        yield f"{cost.steps} passes", cost.runtime, cache, max(alive)
+        yield f"{cost.steps} passes", cost.runtime, cache, max(alive), saved.largest
         return
     for step in range(cost.steps):
         runtime = _at(cost.step_runtimes, step) * cost.phase.share
-        yield f"step {step + 1}", runtime, _at(cache, step), max(_at(value, step) for value in alive)
+        yield f"step {step + 1}", runtime, _at(cache, step), max(_at(value, step) for value in alive), saved.largest
 
 
-def _kernels(cost: PhaseCost, alive: list[Number], cache: Number) -> Iterator[tuple[str, float, Number, Number]]:
+def _kernels(
+    cost: PhaseCost, alive: list[Number], cache: Number, saved: _Saved
+) -> Iterator[tuple[str, float, Number, Number, Number]]:
     """One pass: each kernel, those of a repeated region once per repeat, the whole region in turn."""
+    held = saved.first
     if cost.overhead > 0:
-        yield "host", cost.overhead, _at(cache, 0), _at(alive[0], 0)
+        yield "host", cost.overhead, _at(cache, 0), _at(alive[0], 0), held
     index = 0
     rows = [(c, k.lead.region) for (c, _), k in zip(cost.kernels, cost.lowered, strict=True)]
     while index < len(rows):
@@ -147,11 +198,14 @@ def _kernels(cost: PhaseCost, alive: list[Number], cache: Number) -> Iterator[tu
         while region and end < len(rows) and rows[end][1] == region:
             end += 1
         for _ in range(cost.graph.regions[region] if region else 1):
-            for (kernel, _), bytes_alive in zip(rows[index:end], alive[index:end], strict=True):
-                yield kernel.name, _at(kernel.runtime, 0) * cost.phase.share, _at(cache, 0), _at(bytes_alive, 0)
+            for i in range(index, end):
+                kernel = rows[i][0]
+                held = held + saved.added.get(i, 0)
+                yield kernel.name, _at(kernel.runtime, 0) * cost.phase.share, _at(cache, 0), _at(alive[i], 0), held
+                held = held - saved.freed.get(i, 0)
         index = end
     if cost.throttling > 0:
-        yield "throttling", cost.throttling, _at(cache, 0), _at(alive[-1], 0)
+        yield "throttling", cost.throttling, _at(cache, 0), _at(alive[-1], 0), held
 
 
 def _at(value: Number, step: int) -> Number:

@@ -130,9 +130,9 @@ def waterline_of(p: Prediction) -> Waterline:
     if not p.flops:
         raise InputError(f"waterline: {p.model.name} does no arithmetic in this job, so nothing could rise above water")
     fastest = max((cost.peak for phase in p.costs for cost, _ in phase.kernels if cost.matrix), default=p.peak)
-    working = p.working
+    working = p.working * max(phase.phase.stages for phase in p.costs)  # of a filled pipeline all stages
     device = p.system.device
-    matrix = sum(phase.total("matrix_flops") for phase in p.costs) * working
+    matrix = sum(phase.total("matrix_flops") for phase in p.costs) * p.working
     return Waterline(
         p.model.name, device.key, p.devices, p.stack.key, p.job.words, fastest * working, device.bandwidth * working,
         matrix, tuple(p.operators),

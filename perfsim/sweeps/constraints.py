@@ -55,7 +55,7 @@ class Constraint:
         """How much room is left where it holds, relative to the limit [1]; 0 for what has no degrees."""
         if self.metric == "fits":
             known = [1 - float(used / there) for _, used, there in p.memory.stores if there]
-            return min(known) if known and p.memory.misfits is None else 0.0
+            return min(known) if known and p.memory.planned is None else 0.0
         above = 1 if self.relation in (">=", ">") else -1 if self.relation in ("<=", "<") else 0
         return above * (float(value_of(p, self.metric)) - self.limit) / max(abs(self.limit), 1e-300)
 
