@@ -223,7 +223,7 @@ def test_transfers_show_where_a_stack_does_not_overlap():
     )  # fmt: skip
     sent = 2 * 7 / 8 * 2 * 1315950592
     gained = serial.runtime - beside.runtime
-    link = sent / (300e9 * 0.329)
+    link = sent / (300e9 * 0.397)
     assert gained == pytest.approx(link, rel=0.06)  # plus latencies of 20 us, and 0.4 of the way through memory
 
 
