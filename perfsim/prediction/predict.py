@@ -60,11 +60,8 @@ def predict(
     stack: Name | Stack = "ideal",
     using: Iterable[str | Technique] = (),
     what_if: Mapping[str, Any] | None = None,
-    region: str | None = None,
-    pue: float | str | None = None,
-    offer: str | None = None,
-    strict: bool = False,
-) -> Prediction:
+    region: str | None = None, pue: float | str | None = None, offer: str | None = None, strict: bool = False,
+) -> Prediction:  # fmt: skip
     """Predict time, energy, memory and money of ``job`` with ``model`` on a device or system.
 
     model: catalogue name, path of a model TOML or Hugging Face config.json, or a model; job: e.g.
