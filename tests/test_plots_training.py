@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from matplotlib.figure import Figure
 
+import perfsim as ps
 from perfsim.costs.memory import saved_activations
 from perfsim.plots import memory_timeline
 from perfsim.prediction.timeline import memory_timeline_of
