@@ -310,6 +310,15 @@ def test_batches_that_ran_fit_into_memory():
     assert sorted(needed)[len(needed) // 2] > 12  # and most of them fill it
 
 
+def test_what_the_measured_runs_applied_is_told_from_what_they_did_not():
+    job = ps.Training(global_batch=8, sequence=512, dtype="bf16")
+    for device in (A100, "h100-sxm5-80gb"):
+        sharded = trained("mpt-1b", job, data=8, using=["zero:stage=3"], stack="fsdp", on=device)
+        plain = trained("mpt-1b", job, data=8, stack="fsdp", on=device)
+        assert "zero" not in sharded.relative_interval.why
+        assert "runs without zero were not measured" in plain.relative_interval.why
+
+
 # --- what is refused ----------------------------------------------------------------------------------------
 
 

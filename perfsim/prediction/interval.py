@@ -101,4 +101,6 @@ def _envelope(known: list[Calibration]) -> Calibration:
         group=max(c.group for c in known),
         prefill_low=min(c.prefill_low or c.low for c in known),
         prefill_high=max(c.prefill_high or c.high for c in known),
+        techniques=tuple(dict.fromkeys(name for c in known for name in (*c.techniques, *c.always))),
+        always=tuple(name for name in known[0].always if all(name in c.always for c in known)),
     )
