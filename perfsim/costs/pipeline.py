@@ -40,7 +40,7 @@ def beside(kernels: Counted, lowered: Sequence[Kernel], overlap: Number) -> tupl
 
 
 def slowest_stage(kernels: Counted, lowered: Sequence[Kernel], graph: OperatorGraph, stages: int) -> Number:
-    """Kernel time of the slowest of ``stages`` stages in one pass [s].
+    """Kernel time of the slowest of ``stages`` stages, at least two, in one pass [s].
 
     Stages take consecutive layers, as equal in number as possible; the first also does what comes before the layers,
     the last what comes after. Layers of different kinds count with their mean. Each stage hands over once.
@@ -54,8 +54,6 @@ def slowest_stage(kernels: Counted, lowered: Sequence[Kernel], graph: OperatorGr
             inside, reached = inside + cost.runtime * count, True
         else:
             ends[reached] = ends[reached] + cost.runtime * count
-    if stages == 1:
-        return inside + ends[0] + ends[1]
     return inside / layers * ceil_div(layers, stages) + maximum(*ends)
 
 

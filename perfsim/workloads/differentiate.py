@@ -67,11 +67,9 @@ def differentiate(
         walk.visit(op)
     again, saved = _recomputed(graph, walk.reads, recomputed)
     forward = _saving(graph, saved | _carried_along(graph, saved))
-    kept = {name: t.replace(role=Role.SAVED) for name, t in graph.tensors.items() if name in saved}
     redone = {name for op in again for name in op.outputs}
-    recompute = _part(graph, again, {**kept, **_marked(graph, redone & walk.reads)})
-    made = {**kept, **_marked(graph, redone & walk.reads), **walk.tensors}
-    return Passes(forward, recompute, _part(graph, walk.operators, made))
+    kept = _marked(graph, saved | (redone & walk.reads))
+    return Passes(forward, _part(graph, again, kept), _part(graph, walk.operators, {**kept, **walk.tensors}))
 
 
 def _trained(graph: OperatorGraph) -> frozenset[str]:

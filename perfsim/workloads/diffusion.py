@@ -9,7 +9,6 @@ from perfsim.architectures import Denoiser, ImageStep, Model, VisionModel, expec
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.graph import OperatorGraph
-from perfsim.quantities.dtypes import dtype as find_dtype
 from perfsim.quantities.numbers import Number
 from perfsim.workloads.frameworks import as_run
 from perfsim.workloads.job import Job
@@ -63,9 +62,7 @@ class Diffusion(Job):
         return Plan(self, (denoise, pixels))
 
     def _graph(self, network: VisionModel, batch: Number, stack: Stack) -> OperatorGraph:
-        if self.dtype is None:
-            raise InputError("the number format of the job is not settled; call resolved() first, or state dtype")
-        chosen = find_dtype(self.dtype)
+        chosen = self.format
         size = network.image_size if self.image_size is None else self.image_size
         try:
             return network.graph(ImageStep(batch, size, chosen, chosen, stack.attention))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from perfsim.architectures import Model, Step
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
+from perfsim.quantities.dtypes import DType
 from perfsim.quantities.dtypes import dtype as find_dtype
 from perfsim.quantities.numbers import Number, ceil_div, is_array, is_symbolic, plain, varies
 from perfsim.workloads.plan import Plan
@@ -82,13 +83,24 @@ class Job(ABC):
             raise InputError(f"device {device.key} computes in {known}; choose one of them with dtype")
         return replace(self, dtype=chosen)
 
+    @property
+    def format(self) -> DType:
+        """Number format that is computed in.
+
+        Raises
+        ------
+        InputError
+            if it is not settled yet.
+        """
+        if self.dtype is None:
+            raise InputError("the number format of the job is not settled; call resolved() first, or state dtype")
+        return find_dtype(self.dtype)
+
     def step(
         self, stack: Stack, *, tokens: Number, context: Number, decode: bool = False, source: Number = 0
     ) -> Step:
         """One pass of this job on ``stack``."""
-        if self.dtype is None:
-            raise InputError("the number format of the job is not settled; call resolved() first, or state dtype")
-        chosen = find_dtype(self.dtype)
+        chosen = self.format
         return Step(
             self.batch,
             tokens,

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from perfsim.architectures import EncoderModel, ForwardModel, ImageStep, Model, expect
 from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
-from perfsim.quantities.dtypes import dtype as find_dtype
 from perfsim.quantities.numbers import Number, is_array, is_symbolic
 from perfsim.workloads.frameworks import as_run
 from perfsim.workloads.job import Job, check_whole
@@ -97,9 +96,7 @@ class SinglePass(Job):
             text = model.graph(self.step(stack, tokens=self.sequence, context=self.sequence))
             return Plan(self, (Phase("forward", text, 1, self.batch * self.sequence, self.batch, True),))
         network = _vision_model(model, self)
-        if self.dtype is None:
-            raise InputError("the number format of the job is not settled; call resolved() first, or state dtype")
-        size, chosen = self._size(network), find_dtype(self.dtype)
+        size, chosen = self._size(network), self.format
         fold = not stack.keeps_batch_norm if self.fold_batch_norm is None else self.fold_batch_norm
         step = ImageStep(self.batch, size, chosen, chosen, stack.attention, fold)
         try:

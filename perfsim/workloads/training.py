@@ -12,7 +12,6 @@ from perfsim.devices import Device, Stack
 from perfsim.errors import InputError
 from perfsim.graph import Operator
 from perfsim.ops import AllGather
-from perfsim.quantities.dtypes import DType
 from perfsim.quantities.dtypes import dtype as find_dtype
 from perfsim.quantities.numbers import Number, ceil_div
 from perfsim.workloads.differentiate import Passes, differentiate, nothing
@@ -212,7 +211,7 @@ class Training(Job):
 
     def plan(self, model: Model, stack: Stack) -> Plan:
         """The forward pass of a micro-batch; what follows from it is made when all techniques have changed it."""
-        size, chosen = self.micro_batch, self._format()
+        size, chosen = self.micro_batch, self.format
         if self.sequence is None:
             network = expect(ForwardModel, model, type(self).__name__, model.usual_task)  # type: ignore[type-abstract]
             graph = images_pass(network, stack, batch=size, size=self.image_size or 0, dtype=chosen)
@@ -223,11 +222,6 @@ class Training(Job):
             )  # fmt: skip
         tokens = size if self.sequence is None else size * self.sequence
         return Plan(self, (Phase("forward", graph, self.passes * self.optimizer_steps, tokens, size),))
-
-    def _format(self) -> DType:
-        if self.dtype is None:
-            raise InputError("the number format of the job is not settled; call resolved() first, or state dtype")
-        return find_dtype(self.dtype)
 
     def finished(self, plan: Plan, stack: Stack) -> Plan:
         """Forward, recomputation, backward, exchange of gradients and update, from the forward pass as it is now."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from perfsim.techniques.base import Context, PlanRewrite
-from perfsim.workloads import Job, Plan, Training
+from perfsim.techniques.training.changed import TrainingChange
 
 __all__ = ["Dropout"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropout(PlanRewrite):
+class Dropout(TrainingChange):
     """Attention weights, the sum of the embeddings and the output of every branch are dropped at random.
 
     Each is a kernel of its own unless the stack fuses it, forward and backward, and saves one byte per element that
@@ -25,14 +26,7 @@ class Dropout(PlanRewrite):
 
     name = "dropout"
     reference = "JMLR 15 (2014) 1929"
-    in_training = True
+    elsewhere = "inference drops nothing"
 
-    def requires(self, plan: Plan, context: Context) -> str | None:
-        """A job that trains."""
-        return None if isinstance(plan.job, Training) else "inference drops nothing; use Training"
-
-    def prepare(self, job: Job, context: Context) -> Job:
-        return job.replace(dropout=True) if isinstance(job, Training) else job
-
-    def apply(self, plan: Plan, context: Context) -> Plan:
-        return plan
+    def changes(self) -> Mapping[str, Any]:
+        return {"dropout": True}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from perfsim.techniques.base import Context, PlanRewrite, parameter
-from perfsim.workloads import Job, Plan, Training
+from perfsim.techniques.base import parameter
+from perfsim.techniques.training.changed import TrainingChange
 
 __all__ = ["Recompute"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recompute(PlanRewrite):
+class Recompute(TrainingChange):
     """Forward work of layers is done again before their backward pass, so that less has to be saved.
 
     ``full`` saves what enters a layer and runs the whole layer again, ``selective`` saves all but what lies between
@@ -29,15 +31,8 @@ class Recompute(PlanRewrite):
 
     name = "recompute"
     reference = "arXiv 1604.06174"
-    in_training = True
+    elsewhere = "nothing is saved for a backward pass"
     neutral = {"mode": "none"}
 
-    def requires(self, plan: Plan, context: Context) -> str | None:
-        """A job that trains."""
-        return None if isinstance(plan.job, Training) else "nothing is saved for a backward pass; use Training"
-
-    def prepare(self, job: Job, context: Context) -> Job:
-        return job.replace(recompute=self.mode) if isinstance(job, Training) else job
-
-    def apply(self, plan: Plan, context: Context) -> Plan:
-        return plan
+    def changes(self) -> Mapping[str, Any]:
+        return {"recompute": self.mode}

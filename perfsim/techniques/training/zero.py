@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from perfsim.techniques.base import Context, PlanRewrite, parameter
-from perfsim.workloads import Job, Plan, Training
+from perfsim.techniques.base import Context, parameter
+from perfsim.techniques.training.changed import TrainingChange
+from perfsim.workloads import Plan, Training
 
 __all__ = ["Zero"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Zero(PlanRewrite):
+class Zero(TrainingChange):
     """Data-parallel replicas spread the state of the optimizer (stage 1), gradients (2) and weights (3).
 
     Stage 1 scatters the sums of the gradients and gathers new weights: the bytes of an all-reduce. Stage 2 scatters in
@@ -28,17 +31,15 @@ class Zero(PlanRewrite):
 
     name = "zero"
     reference = "arXiv 1910.02054"
-    in_training = True
+    elsewhere = "it stores no gradients and no optimizer"
     neutral = {"stage": 0}
 
     def requires(self, plan: Plan, context: Context) -> str | None:
         """A job that trains, on replicas."""
-        if not isinstance(plan.job, Training):
-            return "it stores no gradients and no optimizer; use Training"
+        reason = super().requires(plan, context)
+        if reason is not None or not isinstance(plan.job, Training):
+            return reason
         return None if plan.job.data > 1 or self.stage == 0 else "there is one replica; use parallel:data=N"
 
-    def prepare(self, job: Job, context: Context) -> Job:
-        return job.replace(zero=self.stage) if isinstance(job, Training) else job
-
-    def apply(self, plan: Plan, context: Context) -> Plan:
-        return plan
+    def changes(self) -> Mapping[str, Any]:
+        return {"zero": self.stage}
